@@ -1,0 +1,165 @@
+"""Activations: from a neuron's z to its a, element by element (softmax: by row).
+
+    sigmoid(z) = 1 / (1 + e^-z)        tanh(z)
+    relu(z)    = max(0, z)             softmax(z)_k = e^z_k / sum_j e^z_j
+
+Those of `jax.nn` stand beside them under the same names (but for `glu`, which halves the
+width of a layer). Three of them lose or overflow what they should not (`gelu` and
+`squareplus` raise z to a power that float16 cannot hold, `standardize` takes the variance
+from raw squares), and are computed with care here. `mlp` takes any of them by name, or any
+function of one's own.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from fnn.dtypes import at_least_float32
+
+__all__ = ["ACTIVATIONS", "RELU_FAMILY", "identity", "relu", "sigmoid", "softmax", "tanh"]
+
+
+def identity(z: jax.Array) -> jax.Array:
+    """The z itself: a linear neuron, for regression and for logits.
+
+    Args:
+      z: Any shape, any dtype.
+    Returns:
+      `z`.
+
+    >>> print(identity(jnp.array([-1.0, 2.0])))
+    [-1.  2.]
+    """
+    return z
+
+
+def sigmoid(z: jax.Array) -> jax.Array:
+    """The logistic function 1 / (1 + e^-z), in (0, 1).
+
+    Args:
+      z: Any shape, floating.
+    Returns:
+      As `z`. At large |z| it is 0 or 1, and its slope 0, never NaN.
+
+    >>> print(sigmoid(jnp.array([-1e4, 0.0, 1e4])))
+    [0.  0.5 1. ]
+    """
+    return jax.nn.sigmoid(z)
+
+
+def tanh(z: jax.Array) -> jax.Array:
+    """The hyperbolic tangent (e^z - e^-z) / (e^z + e^-z), in (-1, 1).
+
+    Args:
+      z: Any shape, floating.
+    Returns:
+      As `z`.
+
+    >>> print(tanh(jnp.array([-1e4, 0.0, 1e4])))
+    [-1.  0.  1.]
+    """
+    return jnp.tanh(z)
+
+
+def relu(z: jax.Array) -> jax.Array:
+    """The rectified linear unit max(0, z), with slope 0 at z = 0.
+
+    Args:
+      z: Any shape.
+    Returns:
+      As `z`.
+
+    >>> print(relu(jnp.array([-1.0, 0.0, 2.0])))
+    [0. 0. 2.]
+    """
+    return jax.nn.relu(z)
+
+
+def softmax(z: jax.Array) -> jax.Array:
+    """Probabilities e^z_k / sum_j e^z_j over the last axis.
+
+    Args:
+      z: `(..., classes)`, floating. The largest is taken off first, so no size of logit
+        overflows; -inf masks a class (at least one must be left).
+    Returns:
+      As `z`; each row is in [0, 1] and sums to 1.
+
+    >>> print(softmax(jnp.array([1e4, 1e4, -jnp.inf])))
+    [0.5 0.5 0. ]
+    """
+    return jax.nn.softmax(z, axis=-1)
+
+
+def gelu(z: jax.Array) -> jax.Array:
+    """`jax.nn.gelu`, formed in at least float32: z^3 overflows float16 from z = 41.
+
+    >>> print(gelu(jnp.array([0.0, 1000.0], jnp.float16)))
+    [   0. 1000.]
+    """
+    return jax.nn.gelu(z.astype(at_least_float32(z.dtype))).astype(z.dtype)
+
+
+def squareplus(z: jax.Array) -> jax.Array:
+    """`jax.nn.squareplus`, formed in at least float32: z^2 overflows float16 from z = 256.
+
+    >>> print(squareplus(jnp.array([0.0, 1000.0], jnp.float16)))
+    [   1. 1000.]
+    """
+    return jax.nn.squareplus(z.astype(at_least_float32(z.dtype))).astype(z.dtype)
+
+
+def standardize(z: jax.Array) -> jax.Array:
+    """The z with mean 0 and variance 1 over its last axis, formed in at least float32.
+
+        (z - mean) / sqrt(mean((z - mean)^2) + 1e-5)
+
+    Unlike `jax.nn.standardize` it holds far from zero, where mean(z^2) - mean(z)^2 loses
+    all digits.
+
+    >>> print(standardize(jnp.array([9999.0, 10000.0, 10001.0])).round(3))
+    [-1.225  0.     1.225]
+    """
+    wide = z.astype(at_least_float32(z.dtype))
+    centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
+    variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
+    return (centred * jax.lax.rsqrt(variance + 1e-5)).astype(z.dtype)
+
+
+ACTIVATIONS = {
+    "identity": identity,
+    "sigmoid": sigmoid,
+    "tanh": tanh,
+    "relu": relu,
+    "softmax": softmax,
+    "celu": jax.nn.celu,
+    "elu": jax.nn.elu,
+    "gelu": gelu,
+    "hard_sigmoid": jax.nn.hard_sigmoid,
+    "hard_silu": jax.nn.hard_silu,
+    "hard_swish": jax.nn.hard_swish,
+    "hard_tanh": jax.nn.hard_tanh,
+    "leaky_relu": jax.nn.leaky_relu,
+    "log_sigmoid": jax.nn.log_sigmoid,
+    "log_softmax": jax.nn.log_softmax,
+    "mish": jax.nn.mish,
+    "relu6": jax.nn.relu6,
+    "selu": jax.nn.selu,
+    "silu": jax.nn.silu,
+    "soft_sign": jax.nn.soft_sign,
+    "softplus": jax.nn.softplus,
+    "sparse_plus": jax.nn.sparse_plus,
+    "sparse_sigmoid": jax.nn.sparse_sigmoid,
+    "squareplus": squareplus,
+    "standardize": standardize,
+    "swish": jax.nn.swish,
+}
+"""The activations that `mlp` takes by name."""
+
+RELU_FAMILY = frozenset(
+    function
+    for name in (
+        *("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "swish"),
+        *("mish", "softplus", "squareplus", "hard_silu", "hard_swish", "sparse_plus"),
+    )
+    for function in (ACTIVATIONS[name], getattr(jax.nn, name))
+)
+"""Activations that pass large z on and hold small z back: He's initial scale suits them."""

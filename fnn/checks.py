@@ -1,0 +1,233 @@
+"""Checks of arguments, and one wording for errors: `function: what must hold; got X`.
+
+Shapes and dtypes are always checked. Values are checked where they are concrete;
+under a transformation they are tracers, and go unchecked.
+"""
+
+import difflib
+import math
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def require(
+    holds: bool, function: str, rule: str, got: Any, error: type[Exception] = ValueError
+) -> None:
+    """Raises `error` with the wording all errors here share, unless `holds`."""
+    if not holds:
+        raise error(f"{function}: {rule}; got {got}")
+
+
+def concrete(value: Any) -> np.ndarray | None:
+    """The value as a NumPy array, or None for a tracer, whose values are not known."""
+    if isinstance(value, jax.core.Tracer):
+        return None
+    return np.asarray(jax.device_get(value))
+
+
+def real(
+    function: str,
+    name: str,
+    value: Any,
+    *,
+    rank: int = 0,
+    at_least: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+    at_most: float = math.inf,
+) -> Any:
+    """A config's real number: a NumPy float64 scalar or array, or the jax array given.
+
+    An array may have one axis more than `rank`: those are the values of many lanes.
+    """
+    return _numbers(
+        function, name, value, np.float64, rank, _interval(at_least, above, below, at_most),
+        lambda v: np.isfinite(v) & (v >= at_least) & (v > above) & (v < below) & (v <= at_most),
+    )  # fmt: skip
+
+
+def integer(function: str, name: str, value: Any, *, rank: int = 0, at_least: int = 0) -> Any:
+    """A config's traced integer: a NumPy int32 scalar or array, or the jax array given."""
+    highest = np.iinfo(np.int32).max
+    return _numbers(
+        function, name, value, np.int32, rank, f" from {at_least} to {highest}",
+        lambda v: (v >= at_least) & (v <= highest),
+    )  # fmt: skip
+
+
+def _numbers(function, name, value, dtype, rank, interval, holds) -> Any:
+    whole = np.issubdtype(dtype, np.integer)
+    kinds = "iu" if whole else "iuf"
+    noun = "integer" if whole else "finite number"
+    rule = f"{name} must be {'an' if whole else 'a'} {noun}{interval}"
+    if not isinstance(value, jax.Array):
+        try:
+            value = np.asarray(value)
+        except ValueError:  # ragged sequences
+            raise ValueError(f"{function}: {rule}; got {value!r}") from None
+    # bfloat16 and the other small floats of ml_dtypes are of NumPy's kind V
+    floating = not whole and jnp.issubdtype(value.dtype, np.floating)
+    require(value.dtype.kind in kinds or floating, function, rule, _shown(value), TypeError)
+    require(
+        value.ndim in (rank, rank + 1),
+        function,
+        f"{name} must have rank {rank} (or {rank + 1}, one lane a row)",
+        f"shape {value.shape}",
+    )
+    known = concrete(value)
+    if known is not None:
+        require(bool(holds(known).all()), function, rule, _shown(known))
+    if isinstance(value, jax.Array):
+        return value
+    return value.astype(dtype)[()]
+
+
+def _interval(at_least: float, above: float, below: float, at_most: float) -> str:
+    bounds = {">=": at_least, ">": above, "<": below, "<=": at_most}
+    told = [f"{sign} {bound:g}" for sign, bound in bounds.items() if math.isfinite(bound)]
+    return " " + " and ".join(told) if told else ""
+
+
+def count(function: str, name: str, value: Any, *, at_least: int = 1) -> int:
+    """A static whole number, as a Python int."""
+    rule = f"{name} must be an integer >= {at_least}, known before compilation"
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{function}: {rule}; got {value!r}") from None
+    require(not isinstance(value, (bool, np.bool_)), function, rule, value, TypeError)
+    require(whole >= at_least, function, rule, value)
+    return whole
+
+
+def flag(function: str, name: str, value: Any) -> bool:
+    """A static choice between two."""
+    is_flag = isinstance(value, (bool, np.bool_))
+    require(is_flag, function, f"{name} must be True or False", repr(value), TypeError)
+    return bool(value)
+
+
+def choice(function: str, name: str, value: Any, table: Mapping[str, Any]) -> Any:
+    """The table's entry of that name; a function is taken as it is."""
+    if callable(value):
+        return value
+    names = f"one of {', '.join(table)}"
+    require(isinstance(value, str), function, f"{name} must be a function or {names}",
+            repr(value), TypeError)  # fmt: skip
+    if value in table:
+        return table[value]
+    near = difflib.get_close_matches(value.lower(), table, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ValueError(f"{function}: {name} must be a function or {names}; got {value!r}{hint}")
+
+
+def key(function: str, value: Any) -> jax.Array:
+    """A PRNG key of shape `()`, typed (`jax.random.key`) or old-style (`PRNGKey`), as typed."""
+    rule = "key must be one PRNG key, such as jax.random.key(0)"
+    if isinstance(value, (jax.Array, np.ndarray)):
+        if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+            require(value.shape == (), function, rule, f"keys of shape {value.shape}")
+            return value  # pyright: ignore[reportReturnType]
+        shown = f"{value.dtype} of shape {value.shape}"
+        if value.dtype == np.uint32 and value.ndim == 1:
+            try:
+                return jax.random.wrap_key_data(value)
+            except TypeError:  # of another length than the default generator's keys
+                raise TypeError(f"{function}: {rule}; got {shown}") from None
+    else:
+        shown = repr(value)
+    raise TypeError(f"{function}: {rule}; got {shown}")
+
+
+def array(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
+    """What `np.asarray` accepts, as an array of numbers or bools at JAX's precision.
+
+    Raises:
+      TypeError: It holds strings, objects, complex numbers or dates.
+      ValueError: Values do not fit JAX's precision, or are NaN or infinite.
+    """
+    value = rectangular(function, name, value)
+    dtype = value.dtype
+    if dtype.kind in "USO" or dtype.kind == "T":
+        raise TypeError(
+            f"{function}: {name} must hold numbers (turn names into integer labels with "
+            f"names, labels = np.unique({name}, return_inverse=True)); got {_shown(value)}"
+        )
+    known_kind = dtype.kind in "biuf" or jnp.issubdtype(dtype, np.floating)
+    require(known_kind, function, f"{name} must hold real numbers", f"dtype {dtype}", TypeError)
+    if not isinstance(value, jax.Array):
+        narrow = jax.dtypes.canonicalize_dtype(dtype)
+        if narrow != dtype:
+            with np.errstate(over="ignore"):
+                narrowed = value.astype(narrow)
+            fits = dtype.kind == "f" or bool((narrowed == value).all())
+            if not fits:
+                got = f"values from {value.min()} to {value.max()}"
+                require(False, function, f"{name} must fit {narrow}", got)
+            value = narrowed
+    finite(function, name, value)
+    return value
+
+
+def rectangular(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
+    """A jax array as it is, anything else by `np.asarray`; of any dtype."""
+    if isinstance(value, jax.Array):
+        return value
+    try:
+        return np.asarray(value)
+    except ValueError:
+        rule = f"{name} must be an array, all of its rows of one shape"
+        raise ValueError(f"{function}: {rule}; got rows of different shapes") from None
+
+
+def finite(function: str, name: str, value: Any) -> None:
+    """Raises ValueError where a concrete array holds NaN or infinity."""
+    known = concrete(value)
+    if known is None or known.dtype.kind in "biu":
+        return
+    good = np.isfinite(known)
+    if not good.all():
+        first = tuple(int(i) for i in np.argwhere(~good)[0])
+        rule = f"{name} must be finite everywhere"
+        require(False, function, rule, f"{known[first]} at index {first}")
+
+
+def same_structure(function: str, name: str, expected: Any, given: Any) -> None:
+    """Raises ValueError, showing both trees, unless they agree in structure, shapes and dtypes.
+
+    Arrays in `given` may not have axes that `expected` lacks.
+    """
+
+    def described(tree):
+        return [
+            (jax.tree_util.keystr(path), str(np.shape(leaf)), str(_dtype(leaf)))
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        ]
+
+    wanted, got = described(expected), described(given)
+    if wanted != got or jax.tree.structure(expected) != jax.tree.structure(given):
+        raise ValueError(
+            f"{function}: {name} must have the structure\n{_listed(wanted)}\n; got\n{_listed(got)}"
+        )
+
+
+def _dtype(leaf: Any) -> Any:
+    return leaf.dtype if hasattr(leaf, "dtype") else np.result_type(leaf)
+
+
+def _listed(described: list[tuple[str, str, str]]) -> str:
+    if not described:
+        return "  (no arrays)"
+    return "\n".join(f"  {path or 'the tree'}: {dtype}{shape}" for path, shape, dtype in described)
+
+
+def _shown(value: Any) -> str:
+    """A value in an error: short arrays whole, long ones by dtype and shape."""
+    if isinstance(value, jax.core.Tracer) or value.size > 8:
+        return f"{value.dtype} of shape {value.shape}"
+    return repr(np.asarray(value).tolist())

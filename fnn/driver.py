@@ -1,0 +1,157 @@
+"""`train`: runs on the host, in segments of one compiled program, in touch with the world."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn import checks
+from fnn.stopping import EarlyStopping
+from fnn.training.problem import checked_problem
+from fnn.training.run import Fit, FitState, begun, checked_state, run_epochs
+from fnn.training.step import TrainState
+from fnn.types import Loss, Metric, Network, Optimizer
+
+__all__ = ["train"]
+
+# A segment is one call of the compiled program. It holds up to this many epochs, and as
+# many are asked for as take about this many seconds: the pace of the bar and of Ctrl-C.
+_CAPACITY = 64
+_SECONDS = 0.25
+
+
+def train(
+    net: Network,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Any,
+    *,
+    key: jax.Array | None = None,
+    epochs: int,
+    batch_size: int = 32,
+    validation: Any = None,
+    metrics: Mapping[str, Metric | Loss] | None = None,
+    monitor: str | None = None,
+    mode: str = "auto",
+    stop: EarlyStopping | None = None,
+    state: FitState | TrainState | None = None,
+    order_key: jax.Array | None = None,
+    progress: bool | None = None,
+) -> Fit:
+    """`fit` with a progress bar, and Ctrl-C that returns what is there.
+
+    The same arguments give the same result. It runs on the host in segments of a few
+    epochs, so it cannot be put under `jit` or `vmap`; for that there is `fit`. The first
+    Ctrl-C (or a notebook's interrupt) ends the run after the segment at hand and returns
+    it, to be continued with `state=run.state`; a second one raises KeyboardInterrupt.
+
+    Args:
+      net, loss, optimizer, data, key, epochs, batch_size, validation, metrics, monitor:
+        As in `fit`.
+      mode, stop, state, order_key: As in `fit`.
+      progress: Whether to show a bar, on a terminal or in a notebook. It needs tqdm (the
+        extra `progress`). None: if tqdm is installed.
+    Returns:
+      A `Fit`, as from `fit`; its `epochs` are fewer than asked for if it was interrupted.
+    Raises:
+      ValueError, TypeError: As `fit`.
+      ImportError: `progress=True` and there is no tqdm.
+
+    >>> x = np.linspace(-1, 1, 64)[:, None]
+    >>> run = train(fnn.mlp((1, 1)), fnn.squared_error, fnn.sgd(0.1), (x, 3 * x + 1),
+    ...             key=jax.random.key(0), epochs=50, progress=False)
+    >>> print(run.params[0].weight.round(2), run.epochs)
+    [[3.]] 50
+    """
+    name = "train"
+    epochs = checks.count(name, "epochs", epochs)
+    problem = checked_problem(
+        name, net, loss, optimizer, data, batch_size=batch_size, validation=validation,
+        metrics=metrics, monitor=monitor, mode=mode, stop=stop,
+    )  # fmt: skip
+    current = begun(problem, checked_state(name, problem, key, state, order_key))
+    problem = problem._replace(
+        data=jax.device_put(problem.data), validation=jax.device_put(problem.validation)
+    )
+    parts: list[dict[str, np.ndarray]] = []
+    done, asked = 0, 1
+    capacity = max(2, min(epochs, _CAPACITY))
+    with _bar(epochs, progress) as show, _interruptible() as interrupted:
+        while done < epochs and not interrupted.is_set():
+            asked = min(asked, epochs - done, capacity)
+            begin = time.perf_counter()
+            current, advanced, history = run_epochs(problem, current, asked, capacity=capacity)
+            advanced = int(advanced)  # waits for the segment
+            seconds = time.perf_counter() - begin
+            parts.append({name: np.asarray(row[:advanced]) for name, row in history.items()})
+            done += advanced
+            show(advanced, current.latest)
+            if advanced < asked:
+                break  # stopped
+            # at most twice as many as before: the first segment's time is mostly compilation
+            asked = max(1, min(2 * asked, int(asked * _SECONDS / seconds)))
+    return Fit(_joined(parts, current, epochs), jnp.asarray(done, np.int32), current)
+
+
+def _joined(
+    parts: list[dict[str, np.ndarray]], state: FitState, epochs: int
+) -> dict[str, jax.Array]:
+    """The segments' histories in a row, the last value repeated up to `epochs`."""
+    joined = {}
+    for name, last in state.latest.items():
+        rows = np.concatenate([part[name] for part in parts])
+        rest = np.broadcast_to(np.asarray(last), (epochs - len(rows), *last.shape))
+        joined[name] = jnp.asarray(np.concatenate([rows, rest]))
+    return joined
+
+
+@contextlib.contextmanager
+def _bar(epochs: int, progress: bool | None) -> Iterator[Callable[[int, dict], None]]:
+    """A function that shows epochs done and the latest values."""
+    tqdm = None
+    if progress is not False:
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            if progress:
+                raise ImportError(
+                    "train: progress=True needs tqdm, to be had with: pip install 'fnn[progress]'"
+                ) from None
+    if tqdm is None:
+        yield lambda advanced, latest: None
+        return
+    with tqdm(total=epochs, unit="epoch") as bar:
+
+        def show(advanced: int, latest: dict[str, jax.Array]) -> None:
+            values = {name: f"{float(v):.4g}" for name, v in latest.items() if v.ndim == 0}
+            bar.set_postfix(values, refresh=False)
+            bar.update(advanced)
+
+        yield show
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; the second is Python's own again."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted  # signals reach the main thread only
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(signum: int, frame: Any) -> None:
+        del signum, frame
+        interrupted.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,177 @@
+"""Evaluation: what a network's outputs are worth, on data it may not have seen.
+
+Outputs are collected over batches and measured once, so every metric is exact.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fnn import checks
+from fnn.activations import identity, sigmoid, softmax
+from fnn.batches import Dataset, dataset, weighted_mean
+from fnn.network import MLP, outputs_of
+from fnn.partition import Structure, merge, split
+from fnn.types import Loss, Metric, Network, Params
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    net: Network,
+    params: Params,
+    data: Any,
+    metrics: Mapping[str, Metric | Loss],
+    *,
+    batch_size: int | None = None,
+) -> dict[str, jax.Array]:
+    """A network's metrics on held-out data. One compiled program.
+
+    Args:
+      net: An `mlp`, a `Model`, or any object with pure `init` and `apply`.
+      params: Its parameters.
+      data: `(x, y)` or `(x, y, weights)`: x `(rows, ...)`, y as the metrics take it,
+        weights `(rows,)`, >= 0.
+      metrics: By name: metrics `(outputs, targets, weights=None)`, or losses, which count
+        as their weighted mean. A single column of scores is split at 0, or at 0.5 where
+        an `mlp` ends in a sigmoid.
+      batch_size: Rows that go through the network at once, which bounds memory; it does
+        not change the result. Static. None: all of them.
+    Returns:
+      A value per metric, under its name: `()` but for metrics that return more.
+    Raises:
+      ValueError, TypeError: Data, parameters and metrics do not fit one another, or the
+        data are empty or not finite. Values of tracers go unchecked.
+
+    >>> net = fnn.mlp((2, 1))
+    >>> params = net.init(jax.random.key(0))
+    >>> scores = evaluate(net, params, (np.zeros((3, 2)), np.ones(3)),
+    ...                   {"mae": fnn.mean_absolute_error, "mse": fnn.squared_error})
+    >>> {name: float(score) for name, score in scores.items()}
+    {'mae': 1.0, 'mse': 1.0}
+    """
+    name = "evaluate"
+    data = dataset(name, "data", data)
+    if batch_size is not None:
+        batch_size = min(checks.count(name, "batch_size", batch_size), data.rows)
+    metrics = checked_metrics(name, net, metrics)
+    check_measures(name, net, params, data, metrics)
+    traced, structure = split(name, (net, params, data, metrics))
+    scores = _evaluate(structure, traced, batch_size)
+    return {metric: scores[metric] for metric in metrics}  # jit sorts dicts
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _evaluate(structure: Structure, traced: list, batch_size: int | None) -> dict[str, jax.Array]:
+    net, params, data, metrics = merge(structure, traced)
+    return measure(net, metrics, predict(net, params, data.x, batch_size), data)
+
+
+def predict(net: Network, params: Params, x: jax.Array, batch_size: int | None) -> jax.Array:
+    """Outputs `(rows, out)` for x `(rows, ...)`, `batch_size` rows at a time."""
+    rows = x.shape[0]
+    if batch_size is None or batch_size >= rows:
+        return outputs_of(net, params, x)
+    fill = -rows % batch_size
+    padded = jnp.pad(x, [(0, fill)] + [(0, 0)] * (x.ndim - 1), mode="edge")
+    batches = padded.reshape(-1, batch_size, *x.shape[1:])
+    outputs = jax.lax.map(lambda batch: outputs_of(net, params, batch), batches)
+    return outputs.reshape(-1, *outputs.shape[2:])[:rows]
+
+
+def measure(
+    net: Network, metrics: Mapping[str, Metric | Loss], outputs: jax.Array, data: Dataset
+) -> dict[str, jax.Array]:
+    """Each metric of collected outputs `(rows, out)`."""
+    return {
+        name: _measured(name, net, metric, outputs, data.y, data.weights)
+        for name, metric in metrics.items()
+    }
+
+
+def check_measures(
+    function: str, net: Network, params: Params, data: Dataset, metrics: Mapping
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and dtypes of the metrics, after checks of everything that can be checked early.
+
+    Nothing is computed: outputs are abstract, but targets are not, so that their values
+    (labels out of range, say) are checked too.
+    """
+    x = jax.ShapeDtypeStruct(data.x.shape, data.x.dtype)
+    outputs = jax.eval_shape(lambda params, x: outputs_of(net, params, x), params, x)
+    shape = getattr(outputs, "shape", None)
+    rule = f"outputs of the network must be one array ({data.rows}, out)"
+    is_batch = shape is not None and len(shape) >= 2 and shape[0] == data.rows
+    checks.require(is_batch, function, rule, shape)
+    return jax.eval_shape(lambda outputs: measure(net, metrics, outputs, data), outputs)
+
+
+def checked_metrics(function: str, net: Network, metrics: Any) -> dict[str, Metric | Loss]:
+    """The metrics as a dict, each one fit for outputs of the network."""
+    rule = "metrics must be a dict from names to functions"
+    checks.require(isinstance(metrics, Mapping), function, rule, repr(metrics), TypeError)
+    for name, metric in metrics.items():
+        good = isinstance(name, str) and callable(metric)
+        checks.require(good, function, rule, f"{name!r}: {metric!r}", TypeError)
+        check_outputs_suit(function, net, metric)
+    return dict(metrics)
+
+
+def check_outputs_suit(function: str, net: Network, loss: Loss | Metric) -> None:
+    """Raises where an mlp's last activation is not what the loss takes."""
+    takes = getattr(unwrapped(loss), "takes", None)
+    if not isinstance(net, MLP) or takes is None:
+        return
+    name = unwrapped(loss).__name__
+    probable = _ends_in(net, sigmoid, softmax)
+    rule = f"{name} takes logits, so the mlp must end in 'identity' (it loses no digits)"
+    got = f"output={getattr(net.output, '__name__', net.output)!r}"
+    checks.require(takes != "logits" or not probable, function, rule, got)
+    rule = f"{name} takes probabilities, so the mlp must end in 'softmax' or 'sigmoid'"
+    checks.require(takes != "probabilities" or not _ends_in(net, identity), function, rule, got)
+
+
+def higher_is_better(metric: Loss | Metric) -> bool | None:
+    """What a metric says of itself; None where it says nothing."""
+    return getattr(unwrapped(metric), "higher_is_better", None)
+
+
+def unwrapped(function: Callable) -> Callable:
+    """The function inside of partials."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _measured(
+    name: str, net: Network, metric: Metric | Loss, outputs: jax.Array, targets: Any, weights: Any
+) -> jax.Array:
+    options = _parameters(metric)
+    if "weights" in options:
+        bound = getattr(metric, "keywords", {})
+        if "threshold" in options and "threshold" not in bound and _ends_in(net, sigmoid):
+            return metric(outputs, targets, weights, threshold=0.5)
+        return metric(outputs, targets, weights)
+    value = jnp.asarray(metric(outputs, targets))
+    rows = outputs.shape[0]
+    if value.shape == (rows,):
+        return weighted_mean(value, weights)
+    rule = f"metric {name!r} must take weights, or return a loss per example ({rows},)"
+    checks.require(value.shape == () and weights is None, "evaluate", rule, value.shape)
+    return value
+
+
+def _parameters(function: Callable) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:  # builtins tell nothing
+        return {}
+
+
+def _ends_in(net: Network, *activations: Callable) -> bool:
+    named = {getattr(jax.nn, sigma.__name__, sigma) for sigma in activations}
+    return isinstance(net, MLP) and net.output in {*activations, *named}

@@ -1,0 +1,110 @@
+"""What is to be trained, on what, and how: the arguments of a run, checked."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fnn import checks
+from fnn.batches import Dataset, dataset
+from fnn.config import config, static
+from fnn.evaluation import (
+    check_measures,
+    check_outputs_suit,
+    checked_metrics,
+    higher_is_better,
+)
+from fnn.stopping import EarlyStopping
+from fnn.types import Loss, Metric, Network, Optimizer
+
+
+@config
+class Plan:
+    """The static part of a run."""
+
+    batch_size: int = static()
+    monitor: str = static()
+    sign: int = static()
+    """1 where a lower monitor is better, -1 where a higher one is."""
+
+
+class Problem(NamedTuple):
+    """What is to be trained, on what, and how: the checked arguments of a run."""
+
+    net: Network
+    loss: Loss
+    optimizer: Optimizer
+    data: Dataset
+    validation: Dataset | None
+    metrics: dict[str, Metric | Loss]
+    """Of the validation, "validation_loss" included."""
+    stop: EarlyStopping | None
+    plan: Plan
+
+
+def checked_problem(
+    function: str,
+    net: Network,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Any,
+    *,
+    batch_size: int,
+    validation: Any,
+    metrics: Mapping[str, Metric | Loss] | None,
+    monitor: str | None,
+    mode: str,
+    stop: EarlyStopping | None,
+) -> Problem:
+    """The arguments of `fit` but for where it begins and ends, checked against one another."""
+    for what, value, protocol in [("net", net, Network), ("optimizer", optimizer, Optimizer)]:
+        members = "init and apply" if protocol is Network else "init and update"
+        rule = f"{what} must have pure functions {members}"
+        checks.require(isinstance(value, protocol), function, rule, repr(value), TypeError)
+    rule = "loss must be a function of outputs and targets"
+    checks.require(callable(loss), function, rule, repr(loss), TypeError)
+    rule = "stop must be an early_stopping(...) or None"
+    is_rule = stop is None or isinstance(stop, EarlyStopping)
+    checks.require(is_rule, function, rule, repr(stop), TypeError)
+
+    data = dataset(function, "data", data)
+    batch_size = min(checks.count(function, "batch_size", batch_size), data.rows)
+    check_outputs_suit(function, net, loss)
+    params = jax.eval_shape(net.init, jax.random.key(0))
+    records = {"loss": check_measures(function, net, params, data, {"loss": loss})["loss"]}
+    measures = {}
+    if validation is not None:
+        validation = dataset(function, "validation", validation)
+        measures = {"loss": loss, **checked_metrics(function, net, metrics or {})}
+        rule = "no metric may be called 'loss', which is recorded in any case"
+        checks.require("loss" not in (metrics or {}), function, rule, "'loss'")
+        measures = {f"validation_{name}": metric for name, metric in measures.items()}
+        records |= check_measures(function, net, params, validation, measures)
+    else:
+        rule = "metrics are measured on validation data, so validation must be given"
+        checks.require(not metrics, function, rule, "validation=None")
+
+    monitor = monitor or ("validation_loss" if validation is not None else "loss")
+    rule = f"monitor must be recorded: one of {', '.join(records)}"
+    checks.require(monitor in records, function, rule, repr(monitor))
+    record = records[monitor]
+    is_value = record.shape == () and jnp.issubdtype(record.dtype, jnp.floating)
+    rule = f"monitor {monitor!r} must be one floating number per epoch"
+    checks.require(is_value, function, rule, f"{record.dtype}{record.shape}")
+    sign = _sign(function, monitor, mode, measures.get(monitor, loss))
+    plan = Plan(batch_size=batch_size, monitor=monitor, sign=sign)
+    return Problem(net, loss, optimizer, data, validation, measures, stop, plan)
+
+
+def _sign(function: str, monitor: str, mode: str, measured: Any) -> int:
+    rule = "mode must be 'auto', 'min' or 'max'"
+    checks.require(mode in ("auto", "min", "max"), function, rule, repr(mode))
+    if mode != "auto":
+        return 1 if mode == "min" else -1
+    if monitor in ("loss", "validation_loss"):
+        return 1
+    higher = higher_is_better(measured)
+    rule = f"mode must be 'min' or 'max', as {monitor!r} does not say which is better"
+    checks.require(higher is not None, function, rule, "'auto'")
+    return -1 if higher else 1

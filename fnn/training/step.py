@@ -1,0 +1,84 @@
+"""One step of training, for loops of one's own, and for ours."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn import checks
+from fnn.batches import Dataset, weighted_mean
+from fnn.network import outputs_of
+from fnn.optimizers import apply_updates
+from fnn.types import Loss, Network, Optimizer, Params
+
+
+class TrainState(NamedTuple):
+    """What one training step hands to the next."""
+
+    params: Params
+    opt_state: Any
+    step: jax.Array
+    """int32, `()`: steps done."""
+    key: jax.Array
+    """The key of step t's dropout is `fold_in(key, t)`."""
+
+
+def init_state(net: Network, optimizer: Optimizer, key: jax.Array) -> TrainState:
+    """The state before the first step.
+
+    Args:
+      net: An `mlp`, a `Model`, or any object with pure `init` and `apply`.
+      optimizer: Ours or Optax's.
+      key: A PRNG key, for the first parameters and for dropout.
+    Returns:
+      A `TrainState` at step 0.
+    Raises:
+      TypeError: The key is no key.
+
+    >>> int(init_state(fnn.mlp((2, 1)), fnn.sgd(0.1), jax.random.key(0)).step)
+    0
+    """
+    init_key, step_key = jax.random.split(checks.key("init_state", key))
+    params = net.init(init_key)
+    return TrainState(params, optimizer.init(params), jnp.zeros((), np.int32), step_key)
+
+
+def train_step(
+    net: Network, loss: Loss, optimizer: Optimizer, state: TrainState, batch: Any
+) -> tuple[TrainState, jax.Array]:
+    """One step of training: forward propagation, loss, gradient, update.
+
+    Pure and not jitted: `jax.jit(fnn.train_step, static_argnums=1)` is.
+
+    Args:
+      net: An `mlp`, a `Model`, or any object with pure `init` and `apply`.
+      loss: `(outputs, targets)` to a loss per example, `(batch,)`.
+      optimizer: Ours or Optax's.
+      state: From `init_state` or from the step before.
+      batch: `(x, y)` or `(x, y, weights)`: x `(batch, ...)`, weights `(batch,)`, >= 0.
+    Returns:
+      The next state, and the loss before the step: sum(w l) / sum(w), `()`.
+    Raises:
+      ValueError: The loss does not return one value per example.
+
+    >>> net, opt = fnn.mlp((2, 1)), fnn.sgd(0.1)
+    >>> state = init_state(net, opt, jax.random.key(0))
+    >>> batch = np.zeros((3, 2)), np.ones(3)
+    >>> state, loss = train_step(net, fnn.squared_error, opt, state, batch)
+    >>> float(loss), state.params[0].bias.tolist()
+    (1.0, [0.20000000298023224])
+    """
+    batch = Dataset(*batch)
+    key = jax.random.fold_in(state.key, state.step)
+
+    def objective(params: Params) -> jax.Array:
+        losses = loss(outputs_of(net, params, batch.x, key), batch.y)
+        rule = f"the loss must return one value per example, ({batch.rows},)"
+        checks.require(jnp.shape(losses) == (batch.rows,), "train_step", rule, jnp.shape(losses))
+        return weighted_mean(losses, batch.weights)
+
+    value, grads = jax.value_and_grad(objective)(state.params)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = apply_updates(state.params, updates)
+    return TrainState(params, opt_state, state.step + 1, state.key), value
