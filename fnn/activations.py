@@ -92,8 +92,8 @@ def softmax(z: jax.Array) -> jax.Array:
 def gelu(z: jax.Array) -> jax.Array:
     """`jax.nn.gelu`, formed in at least float32: z^3 overflows float16 from z = 41.
 
-    >>> print(gelu(jnp.array([0.0, 1000.0], jnp.float16)))
-    [   0. 1000.]
+    >>> gelu(jnp.array([0.0, 1000.0], jnp.float16)).tolist()
+    [0.0, 1000.0]
     """
     return jax.nn.gelu(z.astype(at_least_float32(z.dtype))).astype(z.dtype)
 
@@ -101,8 +101,8 @@ def gelu(z: jax.Array) -> jax.Array:
 def squareplus(z: jax.Array) -> jax.Array:
     """`jax.nn.squareplus`, formed in at least float32: z^2 overflows float16 from z = 256.
 
-    >>> print(squareplus(jnp.array([0.0, 1000.0], jnp.float16)))
-    [   1. 1000.]
+    >>> squareplus(jnp.array([0.0, 1000.0], jnp.float16)).tolist()
+    [1.0, 1000.0]
     """
     return jax.nn.squareplus(z.astype(at_least_float32(z.dtype))).astype(z.dtype)
 

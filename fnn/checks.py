@@ -13,10 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 def require(
-    holds: bool, function: str, rule: str, got: Any, error: type[Exception] = ValueError
+    holds: Any, function: str, rule: str, got: Any, error: type[Exception] = ValueError
 ) -> None:
     """Raises `error` with the wording all errors here share, unless `holds`."""
     if not holds:
@@ -25,7 +26,7 @@ def require(
 
 def concrete(value: Any) -> np.ndarray | None:
     """The value as a NumPy array, or None for a tracer, whose values are not known."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return None
     return np.asarray(jax.device_get(value))
 
@@ -136,7 +137,7 @@ def key(function: str, value: Any) -> jax.Array:
         shown = f"{value.dtype} of shape {value.shape}"
         if value.dtype == np.uint32 and value.ndim == 1:
             try:
-                return jax.random.wrap_key_data(value)
+                return jax.random.wrap_key_data(jnp.asarray(value))
             except TypeError:  # of another length than the default generator's keys
                 raise TypeError(f"{function}: {rule}; got {shown}") from None
     else:
@@ -228,6 +229,6 @@ def _listed(described: list[tuple[str, str, str]]) -> str:
 
 def _shown(value: Any) -> str:
     """A value in an error: short arrays whole, long ones by dtype and shape."""
-    if isinstance(value, jax.core.Tracer) or value.size > 8:
+    if isinstance(value, Tracer) or value.size > 8:
         return f"{value.dtype} of shape {value.shape}"
     return repr(np.asarray(value).tolist())

@@ -62,8 +62,8 @@ def config(cls: C) -> C:
         return self
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-    cls.__eq__ = _equal
-    cls.__hash__ = _hash
+    cls.__eq__ = _equal  # pyright: ignore[reportAttributeAccessIssue]
+    cls.__hash__ = _hash  # pyright: ignore[reportAttributeAccessIssue]
     return cls
 
 

@@ -26,7 +26,7 @@ _CAPACITY = 64
 _SECONDS = 0.25
 
 
-def train(
+def train(  # noqa: D417, `fit` describes them
     net: Network,
     loss: Loss,
     optimizer: Optimizer,

@@ -71,7 +71,7 @@ def _evaluate(structure: Structure, traced: list, batch_size: int | None) -> dic
     return measure(net, metrics, predict(net, params, data.x, batch_size), data)
 
 
-def predict(net: Network, params: Params, x: jax.Array, batch_size: int | None) -> jax.Array:
+def predict(net: Network, params: Params, x: Any, batch_size: int | None) -> jax.Array:
     """Outputs `(rows, out)` for x `(rows, ...)`, `batch_size` rows at a time."""
     rows = x.shape[0]
     if batch_size is None or batch_size >= rows:
@@ -110,7 +110,7 @@ def check_measures(
     return jax.eval_shape(lambda outputs: measure(net, metrics, outputs, data), outputs)
 
 
-def checked_metrics(function: str, net: Network, metrics: Any) -> dict[str, Metric | Loss]:
+def checked_metrics(function: str, net: Network, metrics: Any) -> dict[str, Any]:
     """The metrics as a dict, each one fit for outputs of the network."""
     rule = "metrics must be a dict from names to functions"
     checks.require(isinstance(metrics, Mapping), function, rule, repr(metrics), TypeError)
@@ -121,7 +121,7 @@ def checked_metrics(function: str, net: Network, metrics: Any) -> dict[str, Metr
     return dict(metrics)
 
 
-def check_outputs_suit(function: str, net: Network, loss: Loss | Metric) -> None:
+def check_outputs_suit(function: str, net: Network, loss: Callable) -> None:
     """Raises where an mlp's last activation is not what the loss takes."""
     takes = getattr(unwrapped(loss), "takes", None)
     if not isinstance(net, MLP) or takes is None:
@@ -140,7 +140,7 @@ def higher_is_better(metric: Loss | Metric) -> bool | None:
     return getattr(unwrapped(metric), "higher_is_better", None)
 
 
-def unwrapped(function: Callable) -> Callable:
+def unwrapped(function: Callable) -> Any:
     """The function inside of partials."""
     while isinstance(function, functools.partial):
         function = function.func

@@ -302,7 +302,7 @@ def _check_range(function: str, rule: str, targets: Any, highest: int) -> None:
     checks.require(bool(low >= 0 and high <= highest), function, rule, worst)
 
 
-def _option(function: str, name: str, value: Any, outputs: jax.Array, **bounds: float) -> jax.Array:
+def _option(function: str, name: str, value: Any, outputs: jax.Array, **bounds: Any) -> jax.Array:
     value = checks.real(function, name, value, **bounds)
     checks.require(value.ndim == 0, function, f"{name} must be one number", f"shape {value.shape}")
     return jnp.asarray(value).astype(outputs.dtype)

@@ -261,23 +261,21 @@ def mlp(
     name = "mlp"
     sizes = _checked_sizes(sizes)
     hidden = len(sizes) - 2
-    per_layer = isinstance(activation, Sequence) and not isinstance(activation, str)
-    chosen = tuple(activation) if per_layer else (activation,)
-    chosen = tuple(checks.choice(name, "activation", sigma, ACTIVATIONS) for sigma in chosen)
+    one = isinstance(activation, str) or not isinstance(activation, Sequence)
+    given: Any = [activation] if one else activation
+    chosen = [checks.choice(name, "activation", sigma, ACTIVATIONS) for sigma in given]
     rule = f"activation must be one, or one per hidden layer ({hidden})"
-    checks.require(len(chosen) == hidden or not per_layer, name, rule, len(chosen))
-    sigmas = (
-        *(chosen if per_layer else chosen * hidden),
-        checks.choice(name, "output", output, ACTIVATIONS),
-    )
+    checks.require(one or len(chosen) == hidden, name, rule, len(chosen))
+    last = checks.choice(name, "output", output, ACTIVATIONS)
+    sigmas = (*(chosen * hidden if one else chosen), last)
     if initializer is None:
         initializers = tuple(
             INITIALIZERS["he_uniform" if sigma in RELU_FAMILY else "glorot_uniform"]
             for sigma in sigmas
         )
     else:
-        one = checks.choice(name, "initializer", initializer, INITIALIZERS)
-        initializers = (one,) * len(sigmas)
+        make = checks.choice(name, "initializer", initializer, INITIALIZERS)
+        initializers = (make,) * len(sigmas)
     checks.require(norm in (None, "layer"), name, "norm must be None or 'layer'", repr(norm))
     if dropout is not None:
         dropout = checks.real(name, "dropout", dropout, at_least=0, below=1)

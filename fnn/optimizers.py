@@ -405,7 +405,9 @@ def chain(*optimizers: Optimizer) -> Chain:
     return Chain(optimizers)
 
 
-def _adam_numbers(function: str, rate: Any, b1: Any, b2: Any, eps: Any) -> tuple:
+def _adam_numbers(
+    function: str, rate: Any, b1: Any, b2: Any, eps: Any
+) -> tuple[Any, Any, Any, Any]:
     return (
         checked_learning_rate(function, rate),
         checks.real(function, "b1", b1, at_least=0, below=1),
@@ -498,7 +500,9 @@ def _global_norm(grads: Params) -> jax.Array:
     wide = functools.reduce(wider, (g.dtype for g in leaves))
     largest = jnp.stack([jnp.max(jnp.abs(g), initial=0).astype(wide) for g in leaves]).max()
     unit = jax.lax.stop_gradient(jnp.where(largest > 0, largest, 1))
-    return unit * _root(sum(jnp.sum(jnp.square(g.astype(wide) / unit)) for g in leaves))
+    return unit * _root(
+        jnp.stack([jnp.sum(jnp.square(g.astype(wide) / unit)) for g in leaves]).sum()
+    )
 
 
 def _check_state(function: str, expected: type, state: Any) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 class Structure(NamedTuple):
     """What is static in a tree: hashable, a key to the cache of compiled programs."""
 
-    treedef: jax.tree_util.PyTreeDef
+    treedef: Any
     static: tuple
 
 

@@ -271,7 +271,7 @@ def learning_rate(function: str, value: Any) -> Any:
 
 def rate_at(rate: Any, step: jax.Array) -> jax.Array:
     """The learning rate at a step, whichever of the two it is."""
-    return rate(step) if callable(rate) else jnp.asarray(rate)
+    return jnp.asarray(rate(step) if callable(rate) else rate)
 
 
 def _floats(*values: Any) -> list[jax.Array]:

@@ -154,8 +154,8 @@ def fit(
 class Beginning(NamedTuple):
     """Where a run begins that continues no other."""
 
-    key: jax.Array | None
-    train: TrainState | None
+    start: jax.Array | TrainState
+    """A key to make parameters from, or the state that has them."""
     order_key: jax.Array | None
 
 
@@ -170,25 +170,25 @@ def checked_state(
     if order_key is not None:
         order_key = checks.key(function, order_key)
     if state is None:
-        return Beginning(checks.key(function, key), None, order_key)
+        return Beginning(checks.key(function, key), order_key)
     rule = "state must be a FitState, a TrainState or None"
     is_state = isinstance(state, (FitState, TrainState))
     checks.require(is_state, function, rule, type(state).__name__, TypeError)
     expected = jax.eval_shape(
-        lambda key: begin_state(problem, Beginning(key, None, None)), jax.random.key(0)
+        lambda key: begin_state(problem, Beginning(key, None)), jax.random.key(0)
     )
     if isinstance(state, FitState):
         checks.same_structure(function, "state", expected, state)
         return state
     checks.same_structure(function, "state", expected.train, state)
-    return Beginning(None, state, order_key)
+    return Beginning(state, order_key)
 
 
 def begin_state(problem: Problem, begin: Beginning) -> FitState:
     """The state before the first epoch."""
-    train = begin.train
-    if train is None:
-        train = init_state(problem.net, problem.optimizer, begin.key)
+    train = begin.start
+    if not isinstance(train, TrainState):
+        train = init_state(problem.net, problem.optimizer, train)
     order_key = begin.order_key
     if order_key is None:
         order_key = jax.random.fold_in(train.key, np.uint32(2**32 - 1))  # a step never made
