@@ -76,10 +76,9 @@ def deal(order: jax.Array, batch_size: int) -> tuple[jax.Array, jax.Array | None
 
 def take(data: Dataset, rows: jax.Array, counts: jax.Array | None) -> Dataset:
     """One batch: these rows of the data, those that do not count with weight 0."""
-    weights = None if data.weights is None else data.weights[rows]
+    weights = None if data.weights is None else jnp.asarray(data.weights)[rows]
     if counts is not None:
-        ones = jnp.ones(rows.shape, np.float32) if weights is None else weights
-        weights = jnp.where(counts, ones, 0)
+        weights = counts.astype(np.float32) if weights is None else jnp.where(counts, weights, 0)
     return Dataset(jnp.asarray(data.x)[rows], jnp.asarray(data.y)[rows], weights)
 
 

@@ -1,20 +1,24 @@
 """What is to be trained, on what, and how: the arguments of a run, checked."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fnn import checks
 from fnn.batches import Dataset, dataset
 from fnn.config import config, static
 from fnn.evaluation import (
+    check_loss,
     check_measures,
     check_outputs_suit,
     checked_metrics,
     higher_is_better,
 )
+from fnn.partition import is_number
 from fnn.stopping import EarlyStopping
 from fnn.types import Loss, Metric, Network, Optimizer
 
@@ -61,18 +65,21 @@ def checked_problem(
     for what, value, protocol in [("net", net, Network), ("optimizer", optimizer, Optimizer)]:
         members = "init and apply" if protocol is Network else "init and update"
         rule = f"{what} must have pure functions {members}"
-        checks.require(isinstance(value, protocol), function, rule, repr(value), TypeError)
+        is_one = isinstance(value, protocol) and not isinstance(value, type)
+        checks.require(is_one, function, rule, type(value).__name__, TypeError)
+        _check_one_run(function, what, value)
     rule = "loss must be a function of outputs and targets"
     checks.require(callable(loss), function, rule, repr(loss), TypeError)
     rule = "stop must be an early_stopping(...) or None"
     is_rule = stop is None or isinstance(stop, EarlyStopping)
     checks.require(is_rule, function, rule, repr(stop), TypeError)
+    _check_one_run(function, "stop", stop)
 
     data = dataset(function, "data", data)
     batch_size = min(checks.count(function, "batch_size", batch_size), data.rows)
     check_outputs_suit(function, net, loss)
     params = jax.eval_shape(net.init, jax.random.key(0))
-    records = {"loss": check_measures(function, net, params, data, {"loss": loss})["loss"]}
+    records = {"loss": check_loss(function, net, params, data, loss)}
     measures = {}
     if validation is not None:
         validation = dataset(function, "validation", validation)
@@ -85,9 +92,11 @@ def checked_problem(
         rule = "metrics are measured on validation data, so validation must be given"
         checks.require(not metrics, function, rule, "validation=None")
 
-    monitor = monitor or ("validation_loss" if validation is not None else "loss")
+    if monitor is None:
+        monitor = "validation_loss" if validation is not None else "loss"
     rule = f"monitor must be recorded: one of {', '.join(records)}"
-    checks.require(monitor in records, function, rule, repr(monitor))
+    is_recorded = isinstance(monitor, str) and monitor in records
+    checks.require(is_recorded, function, rule, repr(monitor))
     record = records[monitor]
     is_value = record.shape == () and jnp.issubdtype(record.dtype, jnp.floating)
     rule = f"monitor {monitor!r} must be one floating number per epoch"
@@ -95,6 +104,23 @@ def checked_problem(
     sign = _sign(function, monitor, mode, measures.get(monitor, loss))
     plan = Plan(batch_size=batch_size, monitor=monitor, sign=sign)
     return Problem(net, loss, optimizer, data, validation, measures, stop, plan)
+
+
+def _check_one_run(function: str, name: str, value: Any) -> None:
+    """Raises where a config holds the numbers of many lanes: inside a run they would broadcast."""
+    if isinstance(value, tuple):
+        for member in value:
+            _check_one_run(function, name, member)
+    if not dataclasses.is_dataclass(value):
+        return
+    for field in dataclasses.fields(value):
+        rank, number = field.metadata.get("rank"), getattr(value, field.name)
+        if rank is None:
+            continue
+        _check_one_run(function, name, number)
+        if is_number(number) and getattr(number, "dtype", None) != np.bool_:  # masks have shapes
+            rule = f"{field.name} must be that of one run (jax.vmap over {name} makes many)"
+            checks.require(np.ndim(number) <= rank, function, rule, f"shape {np.shape(number)}")
 
 
 def _sign(function: str, monitor: str, mode: str, measured: Any) -> int:

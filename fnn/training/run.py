@@ -246,14 +246,15 @@ def _run_epochs(structure: Structure, traced: list, capacity: int):
         state = begin_state(problem, state)
     first, last = state.epoch, state.epoch + epochs
 
-    def body(state: FitState, _):
+    def body(state: FitState, epoch: jax.Array):
         live = (state.epoch < last) & ~_stopped(problem, state)
         state = jax.lax.cond(
-            _any_lane(live), lambda s: _epoch(problem, s, live), lambda s: s, state
+            _any_lane(live), lambda s: _epoch(problem, s, epoch, live), lambda s: s, state
         )
         return state, state.latest
 
-    state, history = jax.lax.scan(body, state, length=capacity)
+    epochs = first + jnp.arange(capacity, dtype=np.int32)
+    state, history = jax.lax.scan(body, state, epochs)
     return state, state.epoch - first, history
 
 
@@ -274,10 +275,14 @@ def _any_lane_of_many(axis_size: int, in_batched: list[bool], live: jax.Array):
     return _any_lane(jnp.any(live, axis=0)), False
 
 
-def _epoch(problem: Problem, state: FitState, live: jax.Array) -> FitState:
-    """The state after one more epoch, unless this lane has stopped or the epoch breaks."""
+def _epoch(problem: Problem, state: FitState, epoch: jax.Array, live: jax.Array) -> FitState:
+    """The state after one more epoch, unless this lane has stopped or the epoch breaks.
+
+    `epoch` is `state.epoch` of every lane that lives, and the same for all of them, so that
+    lanes share their batches; `state.epoch` is not, once one of them has stopped.
+    """
     data, plan = problem.data, problem.plan
-    order = epoch_order(jax.random.fold_in(state.order_key, state.epoch), data.rows)
+    order = epoch_order(jax.random.fold_in(state.order_key, epoch), data.rows)
     rows, counts = deal(order, plan.batch_size)
 
     def step(train: TrainState, dealt):

@@ -1,0 +1,167 @@
+"""The house: floors that imports only descend, files that can be read in one sitting."""
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "fnn"
+
+# A name is a file, or a folder with an order of its own (see INSIDE).
+FLOORS = [
+    {"checks", "config", "dtypes", "partition", "types"},
+    {"activations", "batches", "initializers", "losses", "metrics", "schedules", "stopping"},
+    {"data", "network", "optimizers"},
+    {"evaluation"},
+    {"training"},
+    {"driver"},
+    set(),  # sweeps
+    {"plots"},
+    {"__init__", "__main__"},
+]
+
+# The files of a folder, lowest first; each imports only from those before it.
+INSIDE = {
+    "training": ["step", "problem", "run", "__init__"],
+}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def parts(path: Path) -> tuple[str, ...]:
+    return path.relative_to(PACKAGE).with_suffix("").parts
+
+
+def floor_of(name: str) -> int:
+    (floor,) = [number for number, names in enumerate(FLOORS) if name in names]
+    return floor
+
+
+def imported(path: Path) -> set[tuple[str, ...]]:
+    """What a file imports from fnn, as paths of names below it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            # `from fnn import checks` imports a module, `from fnn.config import config` a name
+            module = node.module or ""
+            names = [f"fnn.{a.name}" for a in node.names] if module == "fnn" else [module]
+        else:
+            continue
+        found |= {tuple(n.split(".")[1:]) for n in names if n.split(".")[0] == "fnn"}
+    return {names or ("__init__",) for names in found}
+
+
+def test_every_file_stands_on_one_floor():
+    for path in modules():
+        assert sum(parts(path)[0] in names for names in FLOORS) == 1, parts(path)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: "/".join(parts(path)))
+def test_a_file_imports_only_from_floors_below_it(path):
+    name, *rest = parts(path)
+    for target, *inner in imported(path):
+        if target == name and name in INSIDE:
+            order = INSIDE[name]
+            assert order.index(inner[0]) < order.index(rest[0]), f"{rest[0]} imports {inner[0]}"
+        elif name != "__main__":
+            target = target if any(target in names for names in FLOORS) else "__init__"
+            assert floor_of(target) < floor_of(name), f"{name} imports {target}"
+
+
+def code_lines(source: str) -> int:
+    docstrings = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            if isinstance(node.value.value, str):
+                docstrings |= set(range(node.lineno, node.end_lineno + 1))
+    skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in skipped | {tokenize.ENDMARKER}:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    return len(lines - docstrings)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: "/".join(parts(path)))
+def test_a_file_can_be_read_in_one_sitting(path):
+    assert code_lines(path.read_text()) <= 250
+
+
+def test_nothing_else_lies_at_the_top():
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode or not listed.stdout:
+        pytest.skip("not a git checkout")
+    top = {name.split("/")[0] for name in listed.stdout.split()}
+    expected = {"pyproject.toml", "README.md", "fnn", "tests", "notebooks", "bench"}
+    assert {name for name in top if not name.startswith(".")} <= expected | {
+        "LICENSE",
+        "CHANGELOG.md",
+    }
+
+
+def test_every_module_outside_main_has_tests_of_its_name():
+    tests = {path.stem for path in (ROOT / "tests").glob("test_*.py")}
+    for path in modules():
+        name = parts(path)[0].strip("_")
+        if name not in {"init", "types"}:
+            assert f"test_{name}" in tests, f"{name} has no tests/test_{name}.py"
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_fnn_starts_no_backend():
+    """Nor does making configs: a program may still choose its platform afterwards."""
+    started = run_python(
+        "import fnn\n"
+        "net = fnn.mlp((2, 3, 1), dropout=0.1)\n"
+        "opt = fnn.chain(fnn.clip_by_global_norm(1.0), fnn.adam(fnn.cosine_decay(0.1, 100)))\n"
+        "stop = fnn.early_stopping(patience=3)\n"
+        "from jax._src import xla_bridge\n"
+        "print(len(xla_bridge._backends))"
+    )
+    assert started.strip() == "0"
+
+
+def test_importing_fnn_imports_nothing_of_the_extras():
+    extras = {"optax", "chex", "sklearn", "matplotlib", "tqdm", "flax", "torch"}
+    out = run_python(f"import fnn, sys; print(sorted({extras!r} & set(sys.modules)))")
+    assert out.strip() == "[]"
+
+
+def test_the_library_never_asserts_nor_names_a_platform():
+    """Errors are raised; and nothing may assume a CPU."""
+    for path in modules():
+        tree = ast.parse(path.read_text())
+        assert not any(isinstance(node, ast.Assert) for node in ast.walk(tree)), path
+        assert not re.search(r"""["'](cpu|gpu|tpu|cuda)["']""", path.read_text()), path
+
+
+def test_the_address_stands_once_and_badges_hold_to_it():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    address = project["urls"]["Repository"].removeprefix("https://github.com/")
+    pages = [ROOT / "README.md", *(ROOT / "notebooks").glob("*.ipynb")]
+    found = re.compile(r"github(?:\.com)?/([\w.-]+/[\w.-]+?)(?:\.git)?[/)\s\"]")
+    for page in pages:
+        for owner_and_name in found.findall(page.read_text()):
+            assert owner_and_name == address, f"{page.name} names {owner_and_name}"
