@@ -63,7 +63,7 @@ def integer(function: str, name: str, value: Any, *, rank: int = 0, at_least: in
 
 def _numbers(function, name, value, dtype, rank, interval, holds) -> Any:
     whole = np.issubdtype(dtype, np.integer)
-    kinds = "iu" if whole else "iuf"
+    kinds = ("i", "u") if whole else ("i", "u", "f")
     noun = "integer" if whole else "finite number"
     rule = f"{name} must be {'an' if whole else 'a'} {noun}{interval}"
     if not isinstance(value, jax.Array):
@@ -73,7 +73,7 @@ def _numbers(function, name, value, dtype, rank, interval, holds) -> Any:
             raise ValueError(f"{function}: {rule}; got {value!r}") from None
     # bfloat16 and the other small floats of ml_dtypes are of NumPy's kind V
     floating = not whole and jnp.issubdtype(value.dtype, np.floating)
-    require(value.dtype.kind in kinds or floating, function, rule, _shown(value), TypeError)
+    require(_kind(value) in kinds or floating, function, rule, _shown(value), TypeError)
     require(
         value.ndim in (rank, rank + 1),
         function,
@@ -86,6 +86,11 @@ def _numbers(function, name, value, dtype, rank, interval, holds) -> Any:
     if isinstance(value, jax.Array):
         return value
     return value.astype(dtype)[()]
+
+
+def _kind(value: Any) -> str:
+    """NumPy's letter for what an array holds; keys, of a dtype that NumPy lacks, have none."""
+    return getattr(value.dtype, "kind", "none")
 
 
 def _interval(at_least: float, above: float, below: float, at_most: float) -> str:
@@ -154,12 +159,12 @@ def array(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
     """
     value = rectangular(function, name, value)
     dtype = value.dtype
-    if dtype.kind in "USO" or dtype.kind == "T":
+    if _kind(value) in ("U", "S", "O", "T"):
         raise TypeError(
             f"{function}: {name} must hold numbers (turn names into integer labels with "
             f"names, labels = np.unique({name}, return_inverse=True)); got {_shown(value)}"
         )
-    known_kind = dtype.kind in "biuf" or jnp.issubdtype(dtype, np.floating)
+    known_kind = _kind(value) in ("b", "i", "u", "f") or jnp.issubdtype(dtype, np.floating)
     require(known_kind, function, f"{name} must hold real numbers", f"dtype {dtype}", TypeError)
     if not isinstance(value, jax.Array):
         narrow = jax.dtypes.canonicalize_dtype(dtype)
@@ -229,6 +234,7 @@ def _listed(described: list[tuple[str, str, str]]) -> str:
 
 def _shown(value: Any) -> str:
     """A value in an error: short arrays whole, long ones by dtype and shape."""
-    if isinstance(value, Tracer) or value.size > 8:
+    is_key = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    if isinstance(value, Tracer) or is_key or value.size > 8:
         return f"{value.dtype} of shape {value.shape}"
     return repr(np.asarray(value).tolist())

@@ -84,11 +84,15 @@ def predict(net: Network, params: Params, x: Any, batch_size: int | None) -> jax
 
 
 def measure(
-    net: Network, metrics: Mapping[str, Metric | Loss], outputs: jax.Array, data: Dataset
+    net: Network,
+    metrics: Mapping[str, Metric | Loss],
+    outputs: jax.Array,
+    data: Dataset,
+    function: str = "evaluate",
 ) -> dict[str, jax.Array]:
     """Each metric of collected outputs `(rows, out)`."""
     return {
-        name: _measured(name, net, metric, outputs, data.y, data.weights)
+        name: _measured(function, name, net, metric, outputs, data)
         for name, metric in metrics.items()
     }
 
@@ -101,13 +105,21 @@ def check_measures(
     Nothing is computed: outputs are abstract, but targets are not, so that their values
     (labels out of range, say) are checked too.
     """
-    x = jax.ShapeDtypeStruct(data.x.shape, data.x.dtype)
-    outputs = jax.eval_shape(lambda params, x: outputs_of(net, params, x), params, x)
-    shape = getattr(outputs, "shape", None)
-    rule = f"outputs of the network must be one array ({data.rows}, out)"
-    is_batch = shape is not None and len(shape) >= 2 and shape[0] == data.rows
-    checks.require(is_batch, function, rule, shape)
-    return jax.eval_shape(lambda outputs: measure(net, metrics, outputs, data), outputs)
+    outputs = _abstract_outputs(function, net, params, data)
+    return jax.eval_shape(lambda outputs: measure(net, metrics, outputs, data, function), outputs)
+
+
+def check_loss(
+    function: str, net: Network, params: Params, data: Dataset, loss: Loss
+) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of the mean loss, after the same checks: a loss cannot be a metric."""
+    outputs = _abstract_outputs(function, net, params, data)
+    losses = jax.eval_shape(lambda outputs: loss(outputs, data.y), outputs)
+    rule = f"the loss must return one floating number per example, ({data.rows},)"
+    one_each = getattr(losses, "shape", None) == (data.rows,)
+    fits = one_each and jnp.issubdtype(losses.dtype, jnp.floating)
+    checks.require(fits, function, rule, _described(losses))
+    return jax.eval_shape(weighted_mean, losses, data.weights)
 
 
 def checked_metrics(function: str, net: Network, metrics: Any) -> dict[str, Any]:
@@ -148,21 +160,49 @@ def unwrapped(function: Callable) -> Any:
 
 
 def _measured(
-    name: str, net: Network, metric: Metric | Loss, outputs: jax.Array, targets: Any, weights: Any
+    function: str,
+    name: str,
+    net: Network,
+    metric: Metric | Loss,
+    outputs: jax.Array,
+    data: Dataset,
 ) -> jax.Array:
     options = _parameters(metric)
+    arguments = (outputs, data.y, data.weights) if "weights" in options else (outputs, data.y)
+    bound = getattr(metric, "keywords", {})
+    if "threshold" in options and "threshold" not in bound and _ends_in(net, sigmoid):
+        value = metric(*arguments, threshold=0.5)
+    else:
+        value = metric(*arguments)
+    rule = f"metric {name!r} must return one array"
+    is_array = jax.tree_util.all_leaves([value])
+    checks.require(is_array, function, rule, _described(value), TypeError)
+    value = jnp.asarray(value)
     if "weights" in options:
-        bound = getattr(metric, "keywords", {})
-        if "threshold" in options and "threshold" not in bound and _ends_in(net, sigmoid):
-            return metric(outputs, targets, weights, threshold=0.5)
-        return metric(outputs, targets, weights)
-    value = jnp.asarray(metric(outputs, targets))
-    rows = outputs.shape[0]
-    if value.shape == (rows,):
-        return weighted_mean(value, weights)
-    rule = f"metric {name!r} must take weights, or return a loss per example ({rows},)"
-    checks.require(value.shape == () and weights is None, "evaluate", rule, value.shape)
+        return value
+    if value.shape == (data.rows,):
+        return weighted_mean(value, data.weights)
+    rule = f"metric {name!r} must take weights, or return a loss per example ({data.rows},)"
+    fits = value.shape == () and data.weights is None
+    checks.require(fits, function, rule, _described(value))
     return value
+
+
+def _abstract_outputs(function: str, net: Network, params: Params, data: Dataset) -> Any:
+    x = jax.ShapeDtypeStruct(data.x.shape, data.x.dtype)
+    outputs = jax.eval_shape(lambda params, x: outputs_of(net, params, x), params, x)
+    shape = getattr(outputs, "shape", None)
+    rule = f"outputs of the network must be one array ({data.rows}, out)"
+    is_batch = shape is not None and len(shape) >= 2 and shape[0] == data.rows
+    checks.require(is_batch, function, rule, _described(outputs))
+    return outputs
+
+
+def _described(value: Any) -> str:
+    """What a function of the user's returned, in an error."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype}{value.shape}"
+    return type(value).__name__
 
 
 def _parameters(function: Callable) -> Mapping[str, inspect.Parameter]:

@@ -93,8 +93,7 @@ class Sgd:
         _check_state("sgd", SgdState, state)
         rule = "state must hold a velocity where there is momentum, and nowhere else"
         fits = (state.velocity is None) == (self.momentum is None)
-        got = f"momentum {self.momentum}, velocity {jax.tree.structure(state.velocity)}"
-        checks.require(fits, "sgd", rule, got)
+        checks.require(fits, "sgd", rule, "a velocity" if self.momentum is None else "none")
         grads = _accumulated("sgd", grads, state.velocity)
         direction, velocity = grads, None
         if self.momentum is not None:
@@ -335,10 +334,15 @@ class ClipByGlobalNorm:
         """The gradients, no longer than `max_norm`, and the same state."""
         del params
         grads = _accumulated("clip_by_global_norm", grads)
-        norm = _global_norm(grads)
-        max_norm = _like(self.max_norm, norm)
-        scale = jnp.where(norm > max_norm, max_norm / jnp.where(norm > 0, norm, 1), 1)
-        return jax.tree.map(lambda g: g * scale.astype(g.dtype), grads), state
+        unit, length = _global_norm(grads)
+        max_norm = _like(self.max_norm, length)
+        too_long = length > max_norm / unit
+        shortened = max_norm / jnp.where(length > 0, length, 1)
+
+        def clipped(g):
+            return jnp.where(too_long, g / _like(unit, g) * _like(shortened, g), g)
+
+        return jax.tree.map(clipped, grads), state
 
 
 def clip_by_global_norm(max_norm: Numbers) -> ClipByGlobalNorm:
@@ -376,7 +380,8 @@ class Chain:
         """What the last member makes of what those before it made, and their states."""
         rule = f"state must be a tuple of {len(self.optimizers)} states"
         fits = isinstance(state, tuple) and len(state) == len(self.optimizers)
-        checks.require(fits, "chain", rule, jax.tree.structure(state))
+        got = f"{len(state)} states" if isinstance(state, tuple) else type(state).__name__
+        checks.require(fits, "chain", rule, got)
         states = []
         for optimizer, member in zip(self.optimizers, state, strict=True):
             grads, member = optimizer.update(grads, member, params)
@@ -492,15 +497,20 @@ def _check_mask(function: str, mask: Any) -> None:
         checks.require(is_bool, function, rule, repr(leaf), TypeError)
 
 
-def _global_norm(grads: Params) -> jax.Array:
-    """The Euclidean norm over all leaves; the largest entry goes first, so no square overflows."""
+def _global_norm(grads: Params) -> tuple[jax.Array, jax.Array]:
+    """The Euclidean norm over all leaves, as a unit and a length in it.
+
+    The unit is about the largest entry, so that no square and no sum overflows.
+    """
     leaves = jax.tree.leaves(grads)
     if not leaves:
-        return jnp.zeros((), np.float32)
+        return jnp.ones((), np.float32), jnp.zeros((), np.float32)
     wide = functools.reduce(wider, (g.dtype for g in leaves))
     largest = jnp.stack([jnp.max(jnp.abs(g), initial=0).astype(wide) for g in leaves]).max()
-    unit = jax.lax.stop_gradient(jnp.where(largest > 0, largest, 1))
-    return unit * _root(
+    # an eighth of the largest float is the largest whose reciprocal is not flushed to 0
+    unit = jnp.minimum(jnp.where(largest > 0, largest, 1), jnp.finfo(wide).max / 8)
+    unit = jax.lax.stop_gradient(unit)
+    return unit, _root(
         jnp.stack([jnp.sum(jnp.square(g.astype(wide) / unit)) for g in leaves]).sum()
     )
 
