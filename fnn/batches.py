@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn import checks
+from fnn.sums import row_sum
 from fnn.types import Array
 
 
@@ -82,14 +83,14 @@ def take(data: Dataset, rows: jax.Array, counts: jax.Array | None) -> Dataset:
     return Dataset(jnp.asarray(data.x)[rows], jnp.asarray(data.y)[rows], weights)
 
 
-def weighted_mean(losses: jax.Array, weights: jax.Array | None) -> jax.Array:
+def weighted_mean(losses: jax.Array, weights: Array | np.ndarray | None) -> jax.Array:
     """sum(w l) / sum(w), of shape `()`; 0 where all weights are 0."""
     if weights is None:
-        return jnp.mean(losses)
-    weights = weights.astype(losses.dtype)
+        return row_sum(losses) / len(losses)
+    weights = jnp.asarray(weights).astype(losses.dtype)
     # a row without weight has no say, whatever its loss
-    total = jnp.sum(jnp.where(weights > 0, weights * losses, 0))
-    weight = jnp.sum(weights)
+    total = row_sum(jnp.where(weights > 0, weights * losses, 0))
+    weight = row_sum(weights)
     return total / jnp.where(weight > 0, weight, 1)
 
 

@@ -216,14 +216,17 @@ def same_structure(function: str, name: str, expected: Any, given: Any) -> None:
         ]
 
     wanted, got = described(expected), described(given)
-    if wanted != got or jax.tree.structure(expected) != jax.tree.structure(given):
+    containers = jax.tree.structure(expected), jax.tree.structure(given)
+    if wanted == got and containers[0] != containers[1]:  # a list for a tuple, say
+        raise ValueError(f"{function}: {name} must be {containers[0]}; got {containers[1]}")
+    if wanted != got:
         raise ValueError(
             f"{function}: {name} must have the structure\n{_listed(wanted)}\n; got\n{_listed(got)}"
         )
 
 
 def _dtype(leaf: Any) -> Any:
-    return leaf.dtype if hasattr(leaf, "dtype") else np.result_type(leaf)
+    return getattr(leaf, "dtype", None) or np.asarray(leaf).dtype
 
 
 def _listed(described: list[tuple[str, str, str]]) -> str:

@@ -176,8 +176,8 @@ def _test_rows(function: str, rows: int, test_size: Any) -> int:
 def _test_first(function: str, order: np.ndarray, test_rows: int, stratify: Any) -> np.ndarray:
     """The order, changed so that its first `test_rows` hold each class in proportion."""
     labels = checks.concrete(_labels(function, "stratify", stratify))
-    checks.require(labels is not None, function, "stratify must be concrete", "a tracer")
-    assert labels is not None
+    if labels is None:
+        raise ValueError(f"{function}: stratify must be known before compilation; got a tracer")
     rows = len(order)
     checks.require(len(labels) == rows, function, f"stratify must have {rows} rows", len(labels))
     classes, labels, counts = np.unique(labels, return_inverse=True, return_counts=True)

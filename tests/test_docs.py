@@ -1,6 +1,7 @@
 """Docstrings: every public name has one, with a doctest that runs."""
 
 import doctest
+import importlib
 import inspect
 from functools import partial
 
@@ -69,6 +70,6 @@ def test_all_is_sorted_complete_and_exists():
               if not n.startswith("_") and not inspect.ismodule(v)}  # fmt: skip
     assert public <= set(fnn.__all__)
     for module in ("activations", "losses", "metrics", "schedules", "network", "optimizers"):
-        for name in getattr(__import__(f"fnn.{module}", fromlist=["x"]), "__all__"):
+        for name in importlib.import_module(f"fnn.{module}").__all__:
             if name.islower():
                 assert name in fnn.__all__ or name in {"learning_rate", "rate_at"}, name

@@ -108,6 +108,8 @@ def test_evaluation_can_be_jitted_and_vmapped_over_parameters():
     many = jax.vmap(NET.init)(jax.random.split(jax.random.key(0), 3))
     over = jax.jit(jax.vmap(lambda p: fnn.evaluate(NET, p, (X, LABELS), MEASURES)))(many)
     for lane in range(3):
-        one = fnn.evaluate(NET, jax.tree.map(lambda p: p[lane], many), (X, LABELS), MEASURES)
+        one = fnn.evaluate(
+            NET, jax.tree.map(lambda p, lane=lane: p[lane], many), (X, LABELS), MEASURES
+        )
         for name in MEASURES:
             assert float(over[name][lane]) == pytest.approx(float(one[name]), abs=1e-6)

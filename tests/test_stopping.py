@@ -116,7 +116,7 @@ def test_a_monitor_that_is_not_a_number_is_never_better(key):
         return jnp.where(outputs[0, 0] < 4, jnp.nan, outputs[0, 0])
 
     run = fnn.fit(SCRIPTED, output_itself, COUNTING, DATA, key=key, epochs=6, validation=DATA,
-                  metrics={"score": nan_metric}, monitor="validation_score", mode="min")  # fmt: skip
+                  metrics={"nan": nan_metric}, monitor="validation_nan", mode="min")  # fmt: skip
     assert int(run.epochs) == 6
     assert int(run.best_epoch) == 0
 

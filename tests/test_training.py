@@ -352,7 +352,7 @@ def test_a_run_can_be_vmapped_over_key_rate_dropout_and_patience(x64):
     assert len(set(many.epochs.tolist())) > 1, "the lanes must stop at different epochs"
     for lane in range(4):
         one = vmappable(*(values[lane] for values in lanes))
-        mine = jax.tree.map(lambda leaf: leaf[lane], many)
+        mine = jax.tree.map(lambda leaf, lane=lane: leaf[lane], many)
         assert int(one.epochs) == int(mine.epochs)
         for a, b in zip(values(one), values(mine), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)

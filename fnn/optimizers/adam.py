@@ -1,0 +1,186 @@
+"""Adam, and Adam with weight decay."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fnn import checks
+from fnn.config import config, number
+from fnn.optimizers.common import (
+    accumulated,
+    check_state,
+    descend,
+    like_dtype,
+    root,
+    statistics,
+    step_zero,
+)
+from fnn.optimizers.decay import checked_mask, decayed_direction
+from fnn.schedules import learning_rate as checked_learning_rate
+from fnn.schedules import rate_at
+from fnn.types import Numbers, Params, Schedule
+
+
+class AdamState(NamedTuple):
+    """The state of `adam` and `adamw`."""
+
+    step: jax.Array
+    """int32, `()`: updates made."""
+    mu: Params
+    """Running mean of g, as the parameters, in at least float32."""
+    nu: Params
+    """Running mean of g^2, as `mu`."""
+
+
+@config
+class Adam:
+    """Made by `adam`."""
+
+    learning_rate: Numbers | Schedule = number()
+    b1: Numbers = number()
+    b2: Numbers = number()
+    eps: Numbers = number()
+
+    def init(self, params: Params) -> AdamState:
+        """The state before the first step."""
+        return AdamState(step_zero(), statistics(params), statistics(params))
+
+    def update(self, grads: Params, state: AdamState, params: Params | None = None):
+        """Updates for `grads`, and the next state."""
+        del params
+        direction, state = _adam_direction("adam", self, grads, state)
+        return descend(rate_at(self.learning_rate, state.step - 1), direction), state
+
+
+def adam(
+    learning_rate: Numbers | Schedule,
+    *,
+    b1: Numbers = 0.9,
+    b2: Numbers = 0.999,
+    eps: Numbers = 1e-8,
+) -> Adam:
+    """Adam: gradient steps scaled by running moments of the gradient.
+
+    For gradient g at step t = 1, 2, ...
+
+        m <- b1 m + (1 - b1) g
+        v <- b2 v + (1 - b2) g^2
+        w <- w - learning_rate * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+
+    Args:
+      learning_rate: Step size in units of the parameters, >= 0; a number, or a schedule
+        from the step count (starting at 0) to one. Traced.
+      b1: Decay of m per step, in [0, 1). Traced.
+      b2: Decay of v per step, in [0, 1). Traced.
+      eps: Added to the root, > 0, in units of the gradient. Traced.
+    Returns:
+      An optimizer. Its state is `AdamState(step, mu, nu)`.
+    Raises:
+      ValueError, TypeError: A concrete number is out of range; tracers go unchecked.
+    Source: Kingma & Ba, ICLR 2015, arXiv:1412.6980, Algorithm 1.
+
+    >>> opt, params = adam(0.1), jnp.array([1.0, -2.0])
+    >>> updates, _ = opt.update(jnp.array([4.0, -0.5]), opt.init(params), params)
+    >>> print(updates)
+    [-0.1  0.1]
+    """
+    return Adam(*_adam_numbers("adam", learning_rate, b1, b2, eps))
+
+
+@config
+class AdamW:
+    """Made by `adamw`."""
+
+    learning_rate: Numbers | Schedule = number()
+    b1: Numbers = number()
+    b2: Numbers = number()
+    eps: Numbers = number()
+    weight_decay: Numbers = number()
+    mask: Any = number()
+
+    def init(self, params: Params) -> AdamState:
+        """The state before the first step."""
+        return AdamState(step_zero(), statistics(params), statistics(params))
+
+    def update(self, grads: Params, state: AdamState, params: Params | None = None):
+        """Updates for `grads`, and the next state."""
+        direction, state = _adam_direction("adamw", self, grads, state)
+        direction = decayed_direction("adamw", direction, params, self.weight_decay, self.mask)
+        return descend(rate_at(self.learning_rate, state.step - 1), direction), state
+
+
+def adamw(
+    learning_rate: Numbers | Schedule,
+    *,
+    b1: Numbers = 0.9,
+    b2: Numbers = 0.999,
+    eps: Numbers = 1e-8,
+    weight_decay: Numbers = 1e-4,
+    mask: Any = None,
+) -> AdamW:
+    """Adam with weight decay apart from the gradient, so that Adam does not rescale it.
+
+        w <- w - learning_rate * (Adam's direction + weight_decay * w)
+
+    Args:
+      learning_rate: Step size in units of the parameters, >= 0; a number, or a schedule
+        from the step count (starting at 0) to one. Traced.
+      b1: Decay of the mean per step, in [0, 1). Traced.
+      b2: Decay of the mean square per step, in [0, 1). Traced.
+      eps: Added to the root, > 0, in units of the gradient. Traced.
+      weight_decay: The share of w taken off per unit of learning rate, >= 0. Traced.
+      mask: Which leaves decay: a pytree of bools with the structure of the parameters or
+        its beginning, or a function from parameters to one. A bool may be an array of the
+        leaf's shape. None: leaves of rank 2 and more, so biases do not.
+    Returns:
+      An optimizer. Its state is `AdamState(step, mu, nu)`; its `update` needs `params`.
+    Raises:
+      ValueError, TypeError: A concrete number is out of range; tracers go unchecked.
+    Source: Loshchilov & Hutter, ICLR 2019, arXiv:1711.05101, Algorithm 2.
+
+    >>> opt, params = adamw(0.1, weight_decay=1.0), jnp.full((1, 2), 2.0)
+    >>> updates, _ = opt.update(jnp.array([[4.0, -0.5]]), opt.init(params), params)
+    >>> print(updates)
+    [[-0.3 -0.1]]
+    """
+    numbers = _adam_numbers("adamw", learning_rate, b1, b2, eps)
+    weight_decay = checks.real("adamw", "weight_decay", weight_decay, at_least=0)
+    return AdamW(*numbers, weight_decay, checked_mask("adamw", mask))
+
+
+def _adam_numbers(
+    function: str, rate: Any, b1: Any, b2: Any, eps: Any
+) -> tuple[Any, Any, Any, Any]:
+    return (
+        checked_learning_rate(function, rate),
+        checks.real(function, "b1", b1, at_least=0, below=1),
+        checks.real(function, "b2", b2, at_least=0, below=1),
+        checks.real(function, "eps", eps, above=0),
+    )
+
+
+def _adam_direction(
+    function: str, numbers: Adam | AdamW, grads: Params, state: AdamState
+) -> tuple[Params, AdamState]:
+    """Adam's step before the learning rate, and the next state."""
+    check_state(function, AdamState, state)
+    step = state.step + 1
+    grads = accumulated(function, grads, state.mu)
+
+    def moment(decay, old, new):
+        decay = like_dtype(decay, old)
+        return decay * old + (1 - decay) * new
+
+    def unbiased(decay, value):
+        decay = like_dtype(decay, value)
+        return value / (1 - decay ** step.astype(value.dtype))
+
+    def direction(m, v):
+        return unbiased(numbers.b1, m) / (
+            root(unbiased(numbers.b2, v)) + like_dtype(numbers.eps, v)
+        )
+
+    mu = jax.tree.map(lambda m, g: moment(numbers.b1, m, g), state.mu, grads)
+    nu = jax.tree.map(lambda v, g: moment(numbers.b2, v, jnp.square(g)), state.nu, grads)
+    return jax.tree.map(direction, mu, nu), AdamState(step, mu, nu)

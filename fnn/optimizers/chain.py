@@ -1,0 +1,49 @@
+"""Optimizers one after the other."""
+
+from fnn import checks
+from fnn.config import config, number
+from fnn.types import Optimizer, Params
+
+
+@config
+class Chain:
+    """Made by `chain`."""
+
+    optimizers: tuple[Optimizer, ...] = number()
+
+    def init(self, params: Params) -> tuple:
+        """The states of the members, in their order."""
+        return tuple(optimizer.init(params) for optimizer in self.optimizers)
+
+    def update(self, grads: Params, state: tuple, params: Params | None = None):
+        """What the last member makes of what those before it made, and their states."""
+        rule = f"state must be a tuple of {len(self.optimizers)} states"
+        fits = isinstance(state, tuple) and len(state) == len(self.optimizers)
+        got = f"{len(state)} states" if isinstance(state, tuple) else type(state).__name__
+        checks.require(fits, "chain", rule, got)
+        states = []
+        for optimizer, member in zip(self.optimizers, state, strict=True):
+            grads, member = optimizer.update(grads, member, params)
+            states.append(member)
+        return grads, tuple(states)
+
+
+def chain(*optimizers: Optimizer) -> Chain:
+    """Optimizers one after the other: each takes the updates of the one before it.
+
+    Args:
+      *optimizers: Anything with `init` and `update`, ours or Optax's.
+    Returns:
+      An optimizer. Its state is the tuple of theirs.
+    Raises:
+      TypeError: A member is no optimizer.
+      ValueError: There are none.
+
+    >>> opt = chain(clip_by_global_norm(1.0), adam(1e-3))
+    """
+    checks.require(bool(optimizers), "chain", "there must be at least one optimizer", "none")
+    for optimizer in optimizers:
+        is_one = isinstance(optimizer, Optimizer) and not isinstance(optimizer, type)
+        rule = "every member must have init and update"
+        checks.require(is_one, "chain", rule, repr(optimizer), TypeError)
+    return Chain(optimizers)
