@@ -37,7 +37,7 @@ def documented():
 )
 def test_examples_in_the_docstring_run(name, value):
     module = inspect.getmodule(value)
-    names = {**vars(module), **NAMES}
+    names = {**PUBLIC, **vars(module), **NAMES}
     source = doctest.DocTestFinder(recurse=False).find(value, name, globs=names)
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     for example in source:

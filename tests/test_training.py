@@ -303,6 +303,16 @@ def test_a_run_in_pieces_equals_the_uninterrupted_one_bit_for_bit(pieces):
     assert int(state.epoch) == 8
 
 
+def test_keys_of_any_kind_serve_and_a_run_from_them_continues():
+    options = {"epochs": 2, "batch_size": 16}
+    key = jax.random.key(0, impl="rbg")
+    whole = fnn.fit(NET, fnn.squared_error, OPT, DATA, key=key, epochs=4, batch_size=16)
+    run = fnn.fit(NET, fnn.squared_error, OPT, DATA, key=key, **options)
+    assert_same_bits(
+        whole.state, fnn.fit(NET, fnn.squared_error, OPT, DATA, state=run.state, **options).state
+    )
+
+
 def test_a_stopped_run_continues_as_stopped_unless_the_rule_changes():
     stop = fnn.early_stopping(max_epochs=3)
     run = piece(8, stop=stop)

@@ -174,10 +174,12 @@ def checked_state(
     rule = "state must be a FitState, a TrainState or None"
     is_state = isinstance(state, (FitState, TrainState))
     checks.require(is_state, function, rule, type(state).__name__, TypeError)
-    expected = jax.eval_shape(
-        lambda key: begin_state(problem, Beginning(key, None)), jax.random.key(0)
-    )
-    if isinstance(state, FitState):
+    continued = isinstance(state, FitState)
+    # with its own keys, which may be of another kind than JAX's default
+    keys = (state.train.key, state.order_key) if continued else (state.key, order_key)
+    keys = [None if key is None else checks.key(function, key) for key in keys]
+    expected = jax.eval_shape(lambda keys: begin_state(problem, Beginning(*keys)), keys)
+    if continued:
         checks.same_structure(function, "state", expected, state)
         return state
     checks.same_structure(function, "state", expected.train, state)
