@@ -168,12 +168,12 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     )
     add, on_terminal = parser.add_argument, sys.stderr.isatty()
     about = (
-        "digits: which of ten is it? (the default); diabetes: how far will it go? (a regression)"
+        "digits: classify handwritten ones (default); diabetes: predict its progress (regression)"
     )
     add("data", nargs="?", choices=list(EXAMPLES), default="digits", help=about)
-    add("--seed", type=int, default=0, metavar="N", help="of all that is random (default: 0)")
-    add("--epochs", type=int, default=100, metavar="N", help="how many at most (default: 100)")
-    add("--output", type=Path, metavar="PATH", help="of the picture (default: fnn-DATA.png)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of all that is random (default: 0)")
+    add("--epochs", type=int, default=100, metavar="N", help="at most so many (default: 100)")
+    add("--output", type=Path, metavar="PATH", help="picture to write (default: fnn-DATA.png)")
     about = "show a progress bar (default: on a terminal)"
     add("--progress", action=argparse.BooleanOptionalAction, default=on_terminal, help=about)
     options = parser.parse_args(argv)

@@ -102,11 +102,12 @@ def _interval(at_least: float, above: float, below: float, at_most: float) -> st
 def count(function: str, name: str, value: Any, *, at_least: int = 1) -> int:
     """A static whole number, as a Python int."""
     rule = f"{name} must be an integer >= {at_least}, known before compilation"
+    # first, as older versions of NumPy take their bools for an index and warn
+    require(not isinstance(value, (bool, np.bool_)), function, rule, value, TypeError)
     try:
         whole = operator.index(value)
     except TypeError:
         raise TypeError(f"{function}: {rule}; got {value!r}") from None
-    require(not isinstance(value, (bool, np.bool_)), function, rule, value, TypeError)
     require(whole >= at_least, function, rule, value)
     return whole
 

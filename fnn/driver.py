@@ -55,8 +55,8 @@ def train(  # noqa: D417, `fit` describes them
       net, loss, optimizer, data, key, epochs, batch_size, validation, metrics, monitor:
         As in `fit`.
       mode, stop, state, order_key: As in `fit`.
-      progress: Whether to show a bar, on a terminal or in a notebook. It needs tqdm (the
-        extra `progress`). None: if tqdm is installed.
+      progress: Whether to show a bar, with the loss and the monitor. It needs tqdm (the
+        extra `progress`). None: on a terminal or in a notebook, if tqdm is installed.
     Returns:
       A `Fit`, as from `fit`; its `epochs` are fewer than asked for if it was interrupted.
     Raises:
@@ -82,14 +82,14 @@ def train(  # noqa: D417, `fit` describes them
     parts: list[dict[str, np.ndarray]] = []
     done, asked = 0, 1
     capacity = max(2, min(epochs, _CAPACITY))
-    with _bar(epochs, progress) as show, _interruptible() as interrupted:
+    with _bar(epochs, progress, problem.plan.monitor) as show, _interruptible() as interrupted:
         while done < epochs and not interrupted.is_set():
             asked = min(asked, epochs - done, capacity)
             begin = time.perf_counter()
             current, advanced, history = run_epochs(problem, current, asked, capacity=capacity)
             advanced = int(advanced)  # waits for the segment
             seconds = time.perf_counter() - begin
-            parts.append({name: np.asarray(row[:advanced]) for name, row in history.items()})
+            parts.append({name: np.asarray(row)[:advanced] for name, row in history.items()})
             done += advanced
             show(advanced, current.latest)
             if advanced < asked:
@@ -112,7 +112,7 @@ def _joined(
 
 
 @contextlib.contextmanager
-def _bar(epochs: int, progress: bool | None) -> Iterator[Callable[[int, dict], None]]:
+def _bar(epochs: int, progress: bool | None, monitor: str) -> Iterator[Callable[[int, dict], None]]:
     """A function that shows epochs done and the latest values."""
     tqdm = None
     if progress is not False:
@@ -126,10 +126,11 @@ def _bar(epochs: int, progress: bool | None) -> Iterator[Callable[[int, dict], N
     if tqdm is None:
         yield lambda advanced, latest: None
         return
-    with tqdm(total=epochs, unit="epoch") as bar:
+    # None hides it where there is no terminal
+    with tqdm(total=epochs, unit="epoch", disable=None if progress is None else False) as bar:
 
         def show(advanced: int, latest: dict[str, jax.Array]) -> None:
-            values = {name: f"{float(v):.4g}" for name, v in latest.items() if v.ndim == 0}
+            values = {name: f"{float(latest[name]):.4g}" for name in ("loss", monitor)}
             bar.set_postfix(values, refresh=False)
             bar.update(advanced)
 

@@ -115,11 +115,24 @@ def check_loss(
     """Shape and dtype of the mean loss, after the same checks: a loss cannot be a metric."""
     outputs = _abstract_outputs(function, net, params, data)
     losses = jax.eval_shape(lambda outputs: loss(outputs, data.y), outputs)
-    rule = f"the loss must return one floating number per example, ({data.rows},)"
-    one_each = getattr(losses, "shape", None) == (data.rows,)
+    check_losses(function, losses, data.rows)
+    return jax.eval_shape(weighted_mean, losses, data.weights)
+
+
+def check_outputs(function: str, outputs: Any, rows: int) -> None:
+    """Raises unless a network has returned what a network returns."""
+    shape = getattr(outputs, "shape", None)
+    rule = f"outputs of the network must be one array ({rows}, out)"
+    is_batch = shape is not None and len(shape) >= 2 and shape[0] == rows
+    checks.require(is_batch, function, rule, _described(outputs))
+
+
+def check_losses(function: str, losses: Any, rows: int) -> None:
+    """Raises unless a loss has returned what a loss returns."""
+    rule = f"the loss must return one floating number per example, ({rows},)"
+    one_each = getattr(losses, "shape", None) == (rows,)
     fits = one_each and jnp.issubdtype(losses.dtype, jnp.floating)
     checks.require(fits, function, rule, _described(losses))
-    return jax.eval_shape(weighted_mean, losses, data.weights)
 
 
 def checked_metrics(function: str, net: Network, metrics: Any) -> dict[str, Any]:
@@ -191,10 +204,7 @@ def _measured(
 def _abstract_outputs(function: str, net: Network, params: Params, data: Dataset) -> Any:
     x = jax.ShapeDtypeStruct(data.x.shape, data.x.dtype)
     outputs = jax.eval_shape(lambda params, x: outputs_of(net, params, x), params, x)
-    shape = getattr(outputs, "shape", None)
-    rule = f"outputs of the network must be one array ({data.rows}, out)"
-    is_batch = shape is not None and len(shape) >= 2 and shape[0] == data.rows
-    checks.require(is_batch, function, rule, _described(outputs))
+    check_outputs(function, outputs, data.rows)
     return outputs
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from fnn import checks
 from fnn.dtypes import at_least_float32
@@ -43,7 +44,7 @@ def _takes(kind: str) -> Callable[[F], F]:
 
 
 @_takes("values")
-def squared_error(outputs: jax.Array, targets: Any) -> jax.Array:
+def squared_error(outputs: ArrayLike, targets: Any) -> jax.Array:
     """The squared distance to the target; its mean over examples is the MSE.
 
         L = 1/out sum_k (y_hat_k - y_k)^2
@@ -65,7 +66,7 @@ def squared_error(outputs: jax.Array, targets: Any) -> jax.Array:
 
 
 @_takes("values")
-def absolute_error(outputs: jax.Array, targets: Any) -> jax.Array:
+def absolute_error(outputs: ArrayLike, targets: Any) -> jax.Array:
     """The distance to the target; its mean over examples is the MAE.
 
         L = 1/out sum_k |y_hat_k - y_k|
@@ -86,7 +87,7 @@ def absolute_error(outputs: jax.Array, targets: Any) -> jax.Array:
 
 
 @_takes("values")
-def huber(outputs: jax.Array, targets: Any, *, delta: Numbers = 1.0) -> jax.Array:
+def huber(outputs: ArrayLike, targets: Any, *, delta: Numbers = 1.0) -> jax.Array:
     """Squared near the target, absolute beyond `delta`, so that outliers pull less.
 
         e = |y_hat_k - y_k|;  l_k = e^2 / 2 if e <= delta else delta (e - delta / 2)
@@ -113,7 +114,7 @@ def huber(outputs: jax.Array, targets: Any, *, delta: Numbers = 1.0) -> jax.Arra
 
 
 @_takes("probabilities")
-def cross_entropy(outputs: jax.Array, targets: Any) -> jax.Array:
+def cross_entropy(outputs: ArrayLike, targets: Any) -> jax.Array:
     """The textbook's cross-entropy, on the probabilities of a softmax.
 
         L = -sum_k y_k log(y_hat_k)
@@ -142,7 +143,7 @@ def cross_entropy(outputs: jax.Array, targets: Any) -> jax.Array:
 
 
 @_takes("probabilities")
-def binary_cross_entropy(outputs: jax.Array, targets: Any) -> jax.Array:
+def binary_cross_entropy(outputs: ArrayLike, targets: Any) -> jax.Array:
     """The cross-entropy of two classes, on the probabilities of a sigmoid.
 
         l_k = -(y_k log(y_hat_k) + (1 - y_k) log(1 - y_hat_k));  L = 1/out sum_k l_k
@@ -172,7 +173,7 @@ def binary_cross_entropy(outputs: jax.Array, targets: Any) -> jax.Array:
 
 @_takes("logits")
 def softmax_cross_entropy(
-    outputs: jax.Array, targets: Any, *, label_smoothing: Numbers | None = None
+    outputs: ArrayLike, targets: Any, *, label_smoothing: Numbers | None = None
 ) -> jax.Array:
     """The cross-entropy of softmax(z) for logits z, computed without the softmax.
 
@@ -208,7 +209,7 @@ def softmax_cross_entropy(
 
 @_takes("logits")
 def sigmoid_cross_entropy(
-    outputs: jax.Array, targets: Any, *, label_smoothing: Numbers | None = None
+    outputs: ArrayLike, targets: Any, *, label_smoothing: Numbers | None = None
 ) -> jax.Array:
     """The cross-entropy of sigmoid(z) for logits z, computed without the sigmoid.
 

@@ -104,9 +104,10 @@ def test_nothing_else_lies_at_the_top():
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    if listed.returncode or not listed.stdout:
-        pytest.skip("not a git checkout")
-    top = {name.split("/")[0] for name in listed.stdout.split()}
+    if listed.returncode == 0 and listed.stdout:
+        top = {name.split("/")[0] for name in listed.stdout.split()}
+    else:  # a copy without its history
+        top = {path.name for path in ROOT.iterdir()}
     expected = {"pyproject.toml", "README.md", "fnn", "tests", "notebooks", "bench"}
     assert {name for name in top if not name.startswith(".")} <= expected | {
         "LICENSE",

@@ -348,6 +348,7 @@ RUNS = {
             (2.0, "2.0", TypeError),
             (np.float32(2), "np.float32(2.0)", TypeError),
             (True, "True", TypeError),
+            (np.True_, "True", TypeError),
             ("2", "'2'", TypeError),
             (None, "None", TypeError),
         ]
@@ -745,11 +746,7 @@ def test_no_run_starts_with(function, changes, error, words, refuses):
 
 @pytest.fixture(scope="module")
 def run_of_another_network():
-    """Only its shapes, which takes no compiling."""
-    return jax.eval_shape(
-        lambda key: fnn.fit(OTHER, fnn.softmax_cross_entropy, OPT, (X, LABELS), key=key, epochs=2),
-        key(),
-    )
+    return fnn.fit(OTHER, fnn.softmax_cross_entropy, OPT, (X, LABELS), key=key(), epochs=1)
 
 
 def test_a_run_is_not_continued_with_another_network(run_of_another_network, refuses):
@@ -855,26 +852,6 @@ def test_nothing_is_evaluated_with(changes, error, words, refuses):
 # --- One step ---
 
 STEPS = {
-    "too few features": (
-        {"batch": (X[:, :2], LABELS)},
-        ValueError,
-        "mlp.apply: x must have shape (..., 3); got (12, 2)",
-    ),
-    "x and y swapped": (
-        {"batch": (LABELS, X)},
-        ValueError,
-        "mlp.apply: x must have shape (..., 3); got (12,)",
-    ),
-    "labels that are floats": (
-        {"batch": (X, LABELS.astype(np.float32))},
-        TypeError,
-        "softmax_cross_entropy: labels must be integers; got float32(12,)",
-    ),
-    "labels from 1": (
-        {"batch": (X, LABELS + 1)},
-        ValueError,
-        "softmax_cross_entropy: labels must be from 0 to 3; got 4",
-    ),
     "values of two columns for one": (
         lambda: {
             "net": LINE,
@@ -888,7 +865,22 @@ STEPS = {
     "a loss of one's own that is reduced": (
         {"loss": lambda z, y: jnp.mean(fnn.softmax_cross_entropy(z, y))},
         ValueError,
-        "RUN: the loss must return one value per example, (12,); got ()",
+        NO_LOSS.format("float32()"),
+    ),
+    "a loss of one's own that returns a pair": (
+        {"loss": lambda z, y: (fnn.softmax_cross_entropy(z, y), {})},
+        ValueError,
+        NO_LOSS.format("tuple"),
+    ),
+    "parameters for a state": (
+        lambda: {"state": NET.init(key())},
+        TypeError,
+        "RUN: state must be a TrainState, as init_state makes it; got tuple",
+    ),
+    "logits from a softmax": (
+        {"net": SOFTMAX},
+        ValueError,
+        LOGITS.format("softmax_cross_entropy", "output='softmax'"),
     ),
     "the state of another network": (
         lambda: {"state": fnn.init_state(OTHER, OPT, key())},
@@ -900,6 +892,12 @@ STEPS = {
         TypeError,
         "adam: state must be the AdamState that init made; got SgdState",
     ),
+}
+
+
+STEPS |= {
+    name: ({"batch": data}, error, words.replace("DATA", "batch"))
+    for name, (data, error, words) in DATA.items()
 }
 
 

@@ -58,8 +58,9 @@ def test_the_bar_shows_epochs_and_latest_values(key, capsys):
     assert f"validation_loss={float(run.history['validation_loss'][-1]):.4g}" in shown
 
 
-def test_without_progress_nothing_is_printed(key, capsys):
-    fnn.train(NET, fnn.squared_error, OPT, (X, Y), **options(key), epochs=2, progress=False)
+@pytest.mark.parametrize("progress", [False, None], ids=["unwanted", "no terminal"])
+def test_without_progress_nothing_is_printed(key, capsys, progress):
+    fnn.train(NET, fnn.squared_error, OPT, (X, Y), **options(key), epochs=2, progress=progress)
     assert capsys.readouterr() == ("", "")
 
 

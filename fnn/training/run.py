@@ -107,7 +107,8 @@ def fit(
     Args:
       net: An `mlp`, a `Model`, or any object with pure `init` and `apply`.
       loss: `(outputs, targets)` to a loss per example; options bound with
-        `functools.partial` are traced where they are numbers.
+        `functools.partial` are traced where they are numbers. What broadcasts inside of a
+        loss of one's own cannot be checked: `(batch, 1)` less `(batch,)` is a matrix.
       optimizer: Ours or Optax's.
       data: `(x, y)` or `(x, y, weights)`: x `(rows, ...)`, y as the loss takes it, weights
         `(rows,)`, >= 0. A batch's loss is sum(w l) / sum(w).

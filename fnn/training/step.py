@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn import checks
-from fnn.batches import Dataset, weighted_mean
+from fnn.batches import dataset, weighted_mean
+from fnn.evaluation import check_losses, check_outputs, check_outputs_suit
 from fnn.network import outputs_of
 from fnn.optimizers import apply_updates
 from fnn.types import Loss, Network, Optimizer, Params
@@ -60,7 +61,8 @@ def train_step(
     Returns:
       The next state, and the loss before the step: sum(w l) / sum(w), `()`.
     Raises:
-      ValueError: The loss does not return one value per example.
+      ValueError, TypeError: State and batch do not fit the network and the loss, or the
+        batch is empty or not finite. Values of tracers go unchecked.
 
     >>> net, opt = fnn.mlp((2, 1)), fnn.sgd(0.1)
     >>> state = init_state(net, opt, jax.random.key(0))
@@ -69,13 +71,18 @@ def train_step(
     >>> float(loss), state.params[0].bias.tolist()
     (1.0, [0.20000000298023224])
     """
-    batch = Dataset(*batch)
+    name = "train_step"
+    rule = "state must be a TrainState, as init_state makes it"
+    checks.require(isinstance(state, TrainState), name, rule, type(state).__name__, TypeError)
+    check_outputs_suit(name, net, loss)
+    batch = dataset(name, "batch", batch)
     key = jax.random.fold_in(state.key, state.step)
 
     def objective(params: Params) -> jax.Array:
-        losses = loss(outputs_of(net, params, batch.x, key), batch.y)
-        rule = f"the loss must return one value per example, ({batch.rows},)"
-        checks.require(jnp.shape(losses) == (batch.rows,), "train_step", rule, jnp.shape(losses))
+        outputs = outputs_of(net, params, batch.x, key)
+        check_outputs(name, outputs, batch.rows)
+        losses = loss(outputs, batch.y)
+        check_losses(name, losses, batch.rows)
         return weighted_mean(losses, batch.weights)
 
     value, grads = jax.value_and_grad(objective)(state.params)
