@@ -83,7 +83,7 @@ def train(  # noqa: D417, `fit` describes them
     done, asked = 0, 1
     capacity = max(2, min(epochs, _CAPACITY))
     with _bar(epochs, progress, problem.plan.monitor) as show, _interruptible() as interrupted:
-        while done < epochs and not interrupted.is_set():
+        while True:
             asked = min(asked, epochs - done, capacity)
             begin = time.perf_counter()
             current, advanced, history = run_epochs(problem, current, asked, capacity=capacity)
@@ -92,8 +92,9 @@ def train(  # noqa: D417, `fit` describes them
             parts.append({name: np.asarray(row)[:advanced] for name, row in history.items()})
             done += advanced
             show(advanced, current.latest)
-            if advanced < asked:
-                break  # stopped
+            stopped = advanced < asked
+            if stopped or done == epochs or interrupted.is_set():
+                break
             # at most twice as many as before: the first segment's time is mostly compilation
             asked = max(1, min(2 * asked, int(asked * _SECONDS / seconds)))
     return Fit(_joined(parts, current, epochs), jnp.asarray(done, np.int32), current)

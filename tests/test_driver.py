@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import sys
@@ -100,6 +101,15 @@ def test_ctrl_c_returns_what_is_there_and_the_run_can_be_continued(key, monkeypa
                      state=run.state, progress=False)  # fmt: skip
     whole = fnn.fit(NET, fnn.squared_error, OPT, (X, Y), **options(key), epochs=9)
     assert_same_bits(rest.state, whole.state)
+
+
+def test_an_interrupt_before_the_first_segment_still_returns_that_one(key, monkeypatch):
+    event = threading.Event()
+    event.set()
+    monkeypatch.setattr(driver, "_interruptible", lambda: contextlib.nullcontext(event))
+    run = fnn.train(NET, fnn.squared_error, OPT, (X, Y), **options(key), epochs=9, progress=False)
+    assert int(run.epochs) == 1
+    assert np.isfinite(run.history["loss"]).all()
 
 
 def test_a_second_ctrl_c_interrupts_at_once(key, monkeypatch):
