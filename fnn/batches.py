@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn import checks
+from fnn.dtypes import at_least_float32
 from fnn.sums import row_sum
 from fnn.types import Array
 
@@ -84,7 +85,8 @@ def take(data: Dataset, rows: jax.Array, counts: jax.Array | None) -> Dataset:
 
 
 def weighted_mean(losses: jax.Array, weights: Array | np.ndarray | None) -> jax.Array:
-    """sum(w l) / sum(w), of shape `()`; 0 where all weights are 0."""
+    """sum(w l) / sum(w), of shape `()`, in at least float32; 0 where all weights are 0."""
+    losses = losses.astype(at_least_float32(losses.dtype))
     if weights is None:
         return row_sum(losses) / len(losses)
     weights = jnp.asarray(weights).astype(losses.dtype)

@@ -83,8 +83,10 @@ def _numbers(function, name, value, dtype, rank, interval, holds) -> Any:
     known = concrete(value)
     if known is not None:
         require(bool(holds(known).all()), function, rule, _shown(known))
-    if isinstance(value, jax.Array):
-        return value
+    if isinstance(value, jax.Array):  # one dtype, never weak, so that values share a trace
+        return jax.lax.convert_element_type(
+            value, value.dtype if floating else jax.dtypes.canonicalize_dtype(dtype)
+        )
     return value.astype(dtype)[()]
 
 
@@ -172,7 +174,8 @@ def array(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
         if narrow != dtype:
             with np.errstate(over="ignore"):
                 narrowed = value.astype(narrow)
-            fits = dtype.kind == "f" or bool((narrowed == value).all())
+            same = np.isfinite(narrowed) == np.isfinite(value)
+            fits = bool((same if dtype.kind == "f" else narrowed == value).all())
             if not fits:
                 got = f"values from {value.min()} to {value.max()}"
                 require(False, function, f"{name} must fit {narrow}", got)
@@ -186,7 +189,9 @@ def rectangular(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
     if isinstance(value, jax.Array):
         return value
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+        # a table with columns of several kinds (bools and floats, say) comes as objects
+        return np.asarray(array.tolist()) if array.dtype == object and array.size else array
     except ValueError:
         rule = f"{name} must be an array, all of its rows of one shape"
         raise ValueError(f"{function}: {rule}; got rows of different shapes") from None

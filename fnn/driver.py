@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from fnn import checks
 from fnn.stopping import EarlyStopping
@@ -75,7 +76,11 @@ def train(  # noqa: D417, `fit` describes them
         name, net, loss, optimizer, data, batch_size=batch_size, validation=validation,
         metrics=metrics, monitor=monitor, mode=mode, stop=stop,
     )  # fmt: skip
-    current = begun(problem, checked_state(name, problem, key, state, order_key))
+    begin = checked_state(name, problem, key, state, order_key)
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((problem[3:5], begin)))
+    rule = "arguments must be known, as it runs on the host (under transformations, fit does)"
+    checks.require(not traced, name, rule, "tracers")
+    current = begun(problem, begin)
     problem = problem._replace(
         data=jax.device_put(problem.data), validation=jax.device_put(problem.validation)
     )
@@ -85,10 +90,10 @@ def train(  # noqa: D417, `fit` describes them
     with _bar(epochs, progress, problem.plan.monitor) as show, _interruptible() as interrupted:
         while True:
             asked = min(asked, epochs - done, capacity)
-            begin = time.perf_counter()
+            start = time.perf_counter()
             current, advanced, history = run_epochs(problem, current, asked, capacity=capacity)
             advanced = int(advanced)  # waits for the segment
-            seconds = time.perf_counter() - begin
+            seconds = time.perf_counter() - start
             parts.append({name: np.asarray(row)[:advanced] for name, row in history.items()})
             done += advanced
             show(advanced, current.latest)

@@ -233,6 +233,9 @@ def test_factories_store_numpy_scalars_and_leave_jax_arrays_as_they_are():
     assert type(cosine_decay(1, 50).init_value) is np.float64
     rate = jnp.float32(0.1)
     assert sgd(rate).learning_rate is rate
+    # weak types and integers are made the same, as each kind would be a trace of its own
+    for other in (jnp.asarray(0.1), jnp.asarray(1), jnp.exp(jnp.asarray(-3.0))):
+        assert sgd(other).learning_rate.aval == rate.aval
 
 
 def test_a_config_does_not_change_with_the_array_it_was_made_from():

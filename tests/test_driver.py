@@ -135,6 +135,20 @@ def test_it_runs_in_a_thread_where_there_are_no_signals(key):
     assert int(runs[0].epochs) == 2
 
 
+def test_under_a_transformation_it_points_to_fit(key):
+    def run(key):
+        return fnn.train(NET, fnn.squared_error, OPT, (X, Y), **options(key), epochs=2)
+
+    with pytest.raises(ValueError, match="train: arguments must be known, as it runs on the host"):
+        jax.jit(run)(key)
+
+
+def test_it_runs_where_nans_are_hunted(key):
+    with jax.debug_nans(True):
+        run = fnn.train(NET, fnn.squared_error, OPT, (X, Y), **options(key), epochs=3)
+    assert int(run.epochs) == 3
+
+
 def test_the_program_is_compiled_once_for_all_segments(key, monkeypatch):
     monkeypatch.setattr(driver, "_CAPACITY", 2)
     traces = []

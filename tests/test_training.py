@@ -153,7 +153,9 @@ def test_the_best_parameters_are_kept_whether_or_not_it_stopped(key):
     shorter = fnn.fit(net, fnn.softmax_cross_entropy, opt, data, epochs=best + 1, **options)
     assert_same_bits(run.best_params, shorter.params)
     scores = fnn.evaluate(net, run.best_params, held_out, {"loss": fnn.softmax_cross_entropy})
-    assert float(scores["loss"]) == pytest.approx(float(run.state.best_value), rel=1e-6)
+    assert float(scores["loss"]) == pytest.approx(
+        float(run.state.best_value["validation_loss"]), rel=1e-6
+    )
 
 
 def test_the_monitor_may_be_a_metric_and_knows_which_way_is_better(key):
@@ -163,7 +165,51 @@ def test_the_monitor_may_be_a_metric_and_knows_which_way_is_better(key):
                   monitor="validation_accuracy")  # fmt: skip
     accuracies = run.history["validation_accuracy"]
     assert int(run.best_epoch) == int(jnp.argmax(accuracies))
-    assert float(run.state.best_value) == float(accuracies.max())
+    assert float(run.state.best_value["validation_accuracy"]) == float(accuracies.max())
+
+
+def test_with_a_monitor_that_is_never_a_number_the_latest_parameters_are_kept(key):
+    """The area under the curve, say, of rows that are all of one class."""
+    data, one_class = (X, LABELS), (X, np.ones(50, int))
+    run = fnn.fit(fnn.mlp((3, 2)), fnn.softmax_cross_entropy, OPT, data, key=key, epochs=3,
+                  validation=one_class, metrics={"auc": fnn.roc_auc}, monitor="validation_auc",
+                  stop=fnn.early_stopping(patience=2))  # fmt: skip
+    assert np.isnan(run.history["validation_auc"]).all()
+    assert int(run.epochs) == 2, "an epoch that measures nothing improves nothing"
+    assert int(run.best_epoch) == 1
+    assert_same_bits(run.best_params, run.params)
+
+
+def test_a_run_is_not_continued_with_another_monitor(key):
+    options = {"key": key, "epochs": 1, "validation": HELD_OUT}
+    run = fnn.fit(NET, fnn.squared_error, OPT, DATA, **options)
+    with pytest.raises(ValueError, match=r"fit: state must have the structure(.|\n)*best_value"):
+        fnn.fit(NET, fnn.squared_error, OPT, DATA, **options, state=run.state, monitor="loss")
+
+
+def test_a_loss_of_ones_own_in_few_bits_is_averaged_in_float32(key):
+    def narrow(outputs, targets):
+        return jnp.square(outputs[:, 0] - targets[:, 0]).astype(jnp.bfloat16)
+
+    run = fnn.fit(NET, narrow, OPT, DATA, key=key, epochs=1)
+    assert run.history["loss"].dtype == np.float32
+
+
+def test_parameters_that_cannot_be_trained_are_named(key):
+    model = fnn.Model(lambda key: {"w": jnp.zeros((3, 2)), "n": 3}, lambda p, x: x @ p["w"])
+    with pytest.raises(TypeError, match=r"net.init must return floating arrays; got \['n'\]: int"):
+        fnn.fit(model, fnn.squared_error, OPT, DATA, key=key, epochs=1)
+
+
+def test_a_state_of_ones_own_may_have_a_plain_step_and_an_old_style_key(key):
+    params = NET.init(key)
+    states = [
+        fnn.TrainState(params, OPT.init(params), step, one)
+        for step, one in ((0, jax.random.PRNGKey(1)), (jnp.zeros((), np.int32), jax.random.key(1)))
+    ]
+    assert_same_bits(
+        *(fnn.fit(NET, fnn.squared_error, OPT, DATA, epochs=1, state=state) for state in states)
+    )
 
 
 def test_metrics_with_more_than_one_value_are_recorded_too(key):

@@ -35,10 +35,11 @@ class FitState(NamedTuple):
     """int32, `()`: epochs done."""
     best_params: Params
     """The parameters after the epoch at which the monitor was best."""
-    best_value: jax.Array
-    """The monitor then, `()`."""
+    best_value: dict[str, jax.Array]
+    """The monitor's name and its value then, `()`; NaN before the first epoch."""
     best_epoch: jax.Array
-    """int32, `()`: that epoch, from 0; -1 before the first."""
+    """int32, `()`: that epoch, from 0; -1 before the first. While the monitor has never been
+    a number, the latest."""
     wait: jax.Array
     """int32, `()`: epochs in a row without improvement."""
     diverged_at: jax.Array
@@ -112,7 +113,8 @@ def fit(
       optimizer: Ours or Optax's.
       data: `(x, y)` or `(x, y, weights)`: x `(rows, ...)`, y as the loss takes it, weights
         `(rows,)`, >= 0. A batch's loss is sum(w l) / sum(w).
-      key: A PRNG key: first parameters, dropout, batch order. A `state` brings its own.
+      key: A PRNG key: first parameters, dropout, batch order. A `state` brings its own, and
+        a `FitState` the `order_key` too; then these are not used.
       epochs: How many to run at most, >= 1. Static, the length of the histories. With
         `state`, how many more.
       batch_size: Rows per step, >= 1; at most all of them. Static.
@@ -124,7 +126,9 @@ def fit(
       mode: "min" or "max", whichever is better; "auto" asks the metric.
       stop: An `early_stopping`, or None to run all epochs.
       state: A `FitState` continues that run, numbering and all, bit for bit as if it had
-        not been interrupted. A `TrainState` begins a run from its parameters.
+        not been interrupted: with the same validation, metrics and monitor, and if it had
+        stopped by this `stop` or diverged, it has still. A `TrainState` (as `state.train` of
+        a `FitState`) begins a new run from its parameters.
       order_key: A PRNG key for the batch order alone. None derives it from `key`.
     Returns:
       A `Fit`: histories "loss" (the weighted mean over the epoch's batches as they were
@@ -132,6 +136,8 @@ def fit(
     Raises:
       ValueError, TypeError: Arguments do not fit one another, or data are empty or not
         finite; before anything is compiled. Values of tracers go unchecked.
+
+    The result can be differentiated, but where the run diverged its slope is NaN.
 
     >>> x = np.linspace(-1, 1, 64)[:, None]
     >>> run = fit(fnn.mlp((1, 1)), fnn.squared_error, fnn.sgd(0.1), (x, 3 * x + 1),
@@ -183,6 +189,8 @@ def checked_state(
     if continued:
         checks.same_structure(function, "state", expected, state)
         return state
+    step = jnp.asarray(checks.integer(function, "step of state", state.step))
+    state = state._replace(step=step, key=keys[0])
     checks.same_structure(function, "state", expected.train, state)
     return Beginning(state, order_key)
 
@@ -208,7 +216,7 @@ def begin_state(problem: Problem, begin: Beginning) -> FitState:
         order_key=order_key,
         epoch=jnp.zeros((), np.int32),
         best_params=train.params,
-        best_value=jnp.full_like(value, problem.plan.sign * np.inf),
+        best_value={problem.plan.monitor: jnp.full_like(value, jnp.nan)},
         best_epoch=never,
         wait=jnp.zeros((), np.int32),
         diverged_at=never,
@@ -222,7 +230,8 @@ def begun(problem: Problem, begin: FitState | Beginning) -> FitState:
     if isinstance(begin, FitState):
         return begin
     traced, structure = split("fit", (problem, begin))
-    return _begun(structure, traced)
+    with jax.debug_nans(False):  # NaN here says that there was no epoch yet
+        return _begun(structure, traced)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -307,15 +316,17 @@ def _epoch(problem: Problem, state: FitState, epoch: jax.Array, live: jax.Array)
 
 def _advance(problem: Problem, state: FitState, train: TrainState, latest: dict) -> FitState:
     """The bookkeeping of an epoch that went well."""
-    sign, stop = problem.plan.sign, problem.stop
-    value, best = sign * latest[problem.plan.monitor], sign * state.best_value
-    better = value < best
-    improved = better if stop is None else stop.improved(value, best)
+    sign, monitor, stop = problem.plan.sign, problem.plan.monitor, problem.stop
+    value, best = sign * latest[monitor], sign * state.best_value[monitor]
+    unknown = jnp.isnan(best)
+    better = unknown | (value < best)
+    improved = better if stop is None else unknown | stop.improved(value, best)
+    improved &= ~jnp.isnan(value)
     return state._replace(
         train=train,
         epoch=state.epoch + 1,
         best_params=_where(better, train.params, state.best_params),
-        best_value=sign * jnp.where(better, value, best),
+        best_value={monitor: sign * jnp.where(better, value, best)},
         best_epoch=jnp.where(better, state.epoch, state.best_epoch),
         wait=jnp.where(improved, 0, state.wait + 1),
         latest=latest,
@@ -334,7 +345,7 @@ def _record(problem: Problem, train: TrainState, loss: jax.Array) -> dict[str, j
 def _stopped(problem: Problem, state: FitState) -> jax.Array:
     stopped = state.diverged_at >= 0
     if problem.stop is not None:
-        best = problem.plan.sign * state.best_value
+        best = problem.plan.sign * state.best_value[problem.plan.monitor]
         stopped |= problem.stop.reached(best, state.wait, state.epoch, problem.plan.sign)
     return stopped
 

@@ -35,13 +35,19 @@ def init_state(net: Network, optimizer: Optimizer, key: jax.Array) -> TrainState
     Returns:
       A `TrainState` at step 0.
     Raises:
-      TypeError: The key is no key.
+      TypeError: The key is no key, or the parameters are not floating arrays.
 
     >>> int(init_state(fnn.mlp((2, 1)), fnn.sgd(0.1), jax.random.key(0)).step)
     0
     """
     init_key, step_key = jax.random.split(checks.key("init_state", key))
     params = net.init(init_key)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        dtype = getattr(leaf, "dtype", type(leaf).__name__)
+        trainable = hasattr(leaf, "dtype") and jnp.issubdtype(dtype, jnp.floating)
+        got = f"{jax.tree_util.keystr(path)}: {dtype}"
+        rule = "net.init must return floating arrays"
+        checks.require(trainable, "init_state", rule, got, TypeError)
     return TrainState(params, optimizer.init(params), jnp.zeros((), np.int32), step_key)
 
 
