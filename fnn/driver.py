@@ -77,7 +77,7 @@ def train(  # noqa: D417, `fit` describes them
         metrics=metrics, monitor=monitor, mode=mode, stop=stop,
     )  # fmt: skip
     begin = checked_state(name, problem, key, state, order_key)
-    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((problem[3:5], begin)))
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((problem, begin)))
     rule = "arguments must be known, as it runs on the host (under transformations, fit does)"
     checks.require(not traced, name, rule, "tracers")
     current = begun(problem, begin)

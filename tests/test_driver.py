@@ -139,8 +139,12 @@ def test_under_a_transformation_it_points_to_fit(key):
     def run(key):
         return fnn.train(NET, fnn.squared_error, OPT, (X, Y), **options(key), epochs=2)
 
-    with pytest.raises(ValueError, match="train: arguments must be known, as it runs on the host"):
-        jax.jit(run)(key)
+    def at_rate(rate):
+        return fnn.train(NET, fnn.squared_error, fnn.sgd(rate), (X, Y), **options(key), epochs=2)
+
+    for function, argument in ((run, key), (at_rate, 0.1)):
+        with pytest.raises(ValueError, match="train: arguments must be known, as it runs on the"):
+            jax.jit(function)(argument)
 
 
 def test_it_runs_where_nans_are_hunted(key):
