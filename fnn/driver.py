@@ -15,7 +15,8 @@ from jax.core import Tracer
 from fnn import checks
 from fnn.stopping import EarlyStopping
 from fnn.training.problem import checked_problem
-from fnn.training.run import Fit, FitState, begun, checked_state, run_epochs
+from fnn.training.run import Fit, run_epochs
+from fnn.training.state import FitState, begun, checked_state
 from fnn.training.step import TrainState
 from fnn.types import Loss, Metric, Network, Optimizer
 

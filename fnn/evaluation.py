@@ -16,6 +16,7 @@ from fnn.activations import identity, sigmoid, softmax
 from fnn.batches import Dataset, dataset, weighted_mean
 from fnn.network import MLP, outputs_of
 from fnn.partition import Structure, merge, split
+from fnn.shapes import shapes_of
 from fnn.types import Loss, Metric, Network, Params
 
 __all__ = ["evaluate"]
@@ -105,18 +106,16 @@ def check_measures(
     Nothing is computed: outputs are abstract, but targets are not, so that their values
     (labels out of range, say) are checked too.
     """
-    outputs = _abstract_outputs(function, net, params, data)
-    return jax.eval_shape(lambda outputs: measure(net, metrics, outputs, data, function), outputs)
+    abstract, known = (net, params, data.x), (metrics, data.y, data.weights, function)
+    return shapes_of(function, _all_measured, abstract, known)
 
 
 def check_loss(
     function: str, net: Network, params: Params, data: Dataset, loss: Loss
 ) -> jax.ShapeDtypeStruct:
     """Shape and dtype of the mean loss, after the same checks: a loss cannot be a metric."""
-    outputs = _abstract_outputs(function, net, params, data)
-    losses = jax.eval_shape(lambda outputs: loss(outputs, data.y), outputs)
-    check_losses(function, losses, data.rows)
-    return jax.eval_shape(weighted_mean, losses, data.weights)
+    abstract, known = (net, params, data.x, data.weights), (loss, data.y, function)
+    return shapes_of(function, _mean_loss, abstract, known)
 
 
 def check_outputs(function: str, outputs: Any, rows: int) -> None:
@@ -201,11 +200,25 @@ def _measured(
     return value
 
 
-def _abstract_outputs(function: str, net: Network, params: Params, data: Dataset) -> Any:
-    x = jax.ShapeDtypeStruct(data.x.shape, data.x.dtype)
-    outputs = jax.eval_shape(lambda params, x: outputs_of(net, params, x), params, x)
-    check_outputs(function, outputs, data.rows)
+def _checked_outputs(function: str, net: Network, params: Params, x: Any) -> jax.Array:
+    outputs = outputs_of(net, params, x)
+    check_outputs(function, outputs, x.shape[0])
     return outputs
+
+
+def _all_measured(
+    net: Network, params: Params, x: Any, metrics: Mapping, y: Any, weights: Any, function: str
+) -> dict[str, jax.Array]:
+    outputs = _checked_outputs(function, net, params, x)
+    return measure(net, metrics, outputs, Dataset(x, y, weights), function)
+
+
+def _mean_loss(
+    net: Network, params: Params, x: Any, weights: Any, loss: Loss, y: Any, function: str
+) -> jax.Array:
+    losses = loss(_checked_outputs(function, net, params, x), y)
+    check_losses(function, losses, x.shape[0])
+    return weighted_mean(losses, weights)
 
 
 def _described(value: Any) -> str:

@@ -21,6 +21,7 @@ from fnn import checks
 from fnn.activations import ACTIVATIONS, RELU_FAMILY, standardize
 from fnn.config import config, number, static
 from fnn.initializers import INITIALIZERS, Scaled
+from fnn.product import product
 from fnn.types import Activation, Initializer, Network, Numbers, Params
 
 __all__ = ["MLP", "Layer", "Model", "mlp"]
@@ -143,7 +144,7 @@ class MLP:
         last = len(params) - 1
         for index, (layer, sigma) in enumerate(zip(params, self.activations, strict=True)):
             before = a
-            z = a @ layer.weight.astype(dtype)
+            z = product(a, layer.weight.astype(dtype))
             if layer.bias is not None:
                 z = _along_features(jnp.add, z, layer.bias)
             if layer.scale is not None:
@@ -174,8 +175,9 @@ class MLP:
         sizes = [math.prod(shape) for shape in shapes]
         entries = scaled[0].draw(key, (sum(sizes),), dtype)
         pieces = jnp.split(entries, np.cumsum(sizes)[:-1])
+        # laid out as (out, in), which is how training carries them
         return [
-            piece.reshape(shape) * np.asarray(make.deviation(shape), dtype)
+            piece.reshape(shape[::-1]).T * np.asarray(make.deviation(shape), dtype)
             for make, piece, shape in zip(scaled, pieces, shapes, strict=True)
         ]
 

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+_NUMBERS = (int, float, complex, jax.Array, jax.ShapeDtypeStruct)
+
 
 class Structure(NamedTuple):
     """What is static in a tree: hashable, a key to the cache of compiled programs."""
@@ -61,10 +63,10 @@ def merge(structure: Structure, traced: list[Any]) -> Any:
 
 
 def is_number(leaf: Any) -> bool:
-    """Whether a leaf is traced: a number, an array or a key, but not a Python bool."""
+    """Whether a leaf is traced: a number, an array, a key, or the shape of one; not a bool."""
     if isinstance(leaf, (np.generic, np.ndarray)):  # which may hold strings and objects
         return leaf.dtype == np.bool_ or jnp.issubdtype(leaf.dtype, np.number)
-    return isinstance(leaf, (int, float, complex, jax.Array)) and not isinstance(leaf, bool)
+    return isinstance(leaf, _NUMBERS) and not isinstance(leaf, bool)
 
 
 def _by_value(tree: Any) -> Any:

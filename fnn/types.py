@@ -42,7 +42,12 @@ class Network(Protocol):
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """Optax's contract: `init(params)` and `update(grads, state, params)`."""
+    """Optax's contract: `init(params)` and `update(grads, state, params)`.
+
+    One that treats all numbers alike but for whether they stand in a matrix or in a vector
+    may say so by an attribute `elementwise = True`. `fit` then hands it the parameters in
+    fewer arrays, which is faster.
+    """
 
     @property
     def init(self) -> Callable[[Params], Any]: ...

@@ -16,7 +16,17 @@ PACKAGE = ROOT / "fnn"
 # A name is a file, or a folder with an order of its own (see INSIDE).
 FLOORS = [
     {"checks", "config", "dtypes", "partition", "sums", "types"},
-    {"activations", "batches", "initializers", "losses", "metrics", "schedules", "stopping"},
+    {
+        "activations",
+        "batches",
+        "initializers",
+        "losses",
+        "metrics",
+        "product",
+        "schedules",
+        "shapes",
+        "stopping",
+    },
     {"data", "network", "optimizers"},
     {"evaluation"},
     {"training"},
@@ -30,7 +40,7 @@ FLOORS = [
 INSIDE = {
     "metrics": ["common", "classification", "regression", "__init__"],
     "optimizers": ["common", "sgd", "decay", "adam", "clip", "chain", "__init__"],
-    "training": ["step", "problem", "run", "__init__"],
+    "training": ["control", "step", "packing", "problem", "state", "run", "__init__"],
 }
 
 

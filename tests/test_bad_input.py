@@ -16,6 +16,7 @@ import pytest
 import fnn
 import fnn.evaluation
 import fnn.training.run
+import fnn.training.state
 
 RANDOM = np.random.default_rng(0)
 ROWS = 12
@@ -86,7 +87,7 @@ def refuses(compiled, monkeypatch):
         pytest.fail("the program was called")
 
     monkeypatch.setattr(fnn.training.run, "_run_epochs", no_program)
-    monkeypatch.setattr(fnn.training.run, "_begun", no_program)
+    monkeypatch.setattr(fnn.training.state, "_begun", no_program)
     monkeypatch.setattr(fnn.evaluation, "_evaluate", no_program)
 
     def check(error, words, function, *args, eager=False, **keywords):
@@ -330,7 +331,7 @@ NO_KEY = "RUN: key must be one PRNG key, such as jax.random.key(0); got {}"
 LOGITS = "RUN: {} takes logits, so the mlp must end in 'identity' (it loses no digits); got {}"
 PROBABLE = "RUN: {} takes probabilities, so the mlp must end in 'softmax' or 'sigmoid'; got {}"
 NO_LOSS = "RUN: the loss must return one floating number per example, (12,); got {}"
-NOT_HASHABLE = "fit: what is not a number, an array or a pytree of them must be hashable; got {}"
+NOT_HASHABLE = "RUN: what is not a number, an array or a pytree of them must be hashable; got {}"
 LIKE_OUTPUTS = (
     "squared_error: targets must have the shape of outputs, {}, or without the last axis if 1; "
     "got {}"
@@ -835,7 +836,7 @@ EVALUATIONS = {
     "a network that cannot be hashed": (
         {"net": Unhashable()},
         TypeError,
-        NOT_HASHABLE.format("Unhashable: <*Unhashable object at *>").replace("fit", "evaluate", 1),
+        NOT_HASHABLE.format("Unhashable: <*Unhashable object at *>"),
     ),
 }
 

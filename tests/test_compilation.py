@@ -126,3 +126,31 @@ def test_data_are_arguments_never_constants(compilations, key):
 def test_the_program_holds_no_callbacks():
     text = jax.jit(lambda key: fitted(key)).lower(jax.random.key(0)).as_text()
     assert "callback" not in text
+
+
+def compiled(net, x):
+    run = jax.jit(lambda key: fnn.fit(net, fnn.softmax_cross_entropy, fnn.adam(0.1), (x, Y),
+                                      key=key, epochs=3, batch_size=8))  # fmt: skip
+    return run.lower(jax.random.key(0)).as_text()
+
+
+def test_the_step_of_a_small_net_has_no_matrix_product_and_that_of_a_larger_one_has():
+    assert "dot_general" not in compiled(fnn.mlp((3, 16, 2)), X)
+    assert "dot_general" in compiled(fnn.mlp((3, 64, 2)), X)
+
+
+def test_a_second_call_traces_nothing(key):
+    """Neither the network nor the loss: what they return is remembered."""
+    traces = []
+
+    def loss(outputs, targets):
+        traces.append(outputs)
+        return fnn.softmax_cross_entropy(outputs, targets)
+
+    def fit(rate):
+        fnn.fit(fnn.mlp((3, 4, 2)), loss, fnn.sgd(rate), (X, Y), key=key, epochs=2)
+
+    fit(0.1)
+    before = len(traces)
+    fit(0.2)
+    assert len(traces) == before

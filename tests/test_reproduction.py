@@ -18,7 +18,7 @@ from sklearn import datasets
 
 import fnn
 
-SEEDS = 10
+SEEDS = 40  # of ten, the deviation on iris comes out a third too small
 
 # --- scikit-learn ---
 

@@ -80,11 +80,11 @@ def test_a_loop_of_ones_own_can_be_jitted_scanned_and_does_what_fit_does():
     losses = []
     for epoch in range(3):
         order = batches.epoch_order(jax.random.fold_in(run.state.order_key, epoch), 40)
-        dealt, counts = batches.deal(order, 16)
+        dealt = batches.deal(batches.dataset("test", "data", DATA), order, 16)
         total = 0.0
-        for rows, real in zip(dealt, counts, strict=True):
-            state, loss = step(state, (X[rows], Y[rows], real.astype(np.float32)))
-            total += float(loss) * int(real.sum())
+        for rows, shares, weight in zip(*dealt, strict=True):
+            state, loss = step(state, (X[rows], Y[rows], shares))
+            total += float(loss) * float(weight)
         losses.append(total / 40)
     np.testing.assert_allclose(run.history["loss"], losses, rtol=1e-5)
     chex.assert_trees_all_close(run.params, state.params, rtol=1e-4, atol=1e-6)
@@ -389,7 +389,7 @@ def vmappable(key, rate, dropout, patience):
     net = fnn.mlp((3, 8, 2), dropout=dropout)
     return fnn.fit(net, fnn.squared_error, fnn.adam(rate), DATA, key=key, epochs=12, batch_size=16,
                    validation=HELD_OUT, order_key=jax.random.key(5),
-                   stop=fnn.early_stopping(patience=patience, min_delta=0.01))  # fmt: skip
+                   stop=fnn.early_stopping(patience=patience, min_delta=0.05))  # fmt: skip
 
 
 LANES = (

@@ -42,6 +42,8 @@ class Adam:
     b2: Numbers = number()
     eps: Numbers = number()
 
+    elementwise = True
+
     def init(self, params: Params) -> AdamState:
         """The state before the first step."""
         return AdamState(step_zero(), statistics(params), statistics(params))
@@ -98,6 +100,11 @@ class AdamW:
     eps: Numbers = number()
     weight_decay: Numbers = number()
     mask: Any = number()
+
+    @property
+    def elementwise(self) -> bool:
+        """Not where a mask looks at shapes, or has them."""
+        return self.mask is None
 
     def init(self, params: Params) -> AdamState:
         """The state before the first step."""

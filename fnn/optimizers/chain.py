@@ -2,6 +2,7 @@
 
 from fnn import checks
 from fnn.config import config, number
+from fnn.optimizers.common import is_elementwise
 from fnn.types import Optimizer, Params
 
 
@@ -10,6 +11,11 @@ class Chain:
     """Made by `chain`."""
 
     optimizers: tuple[Optimizer, ...] = number()
+
+    @property
+    def elementwise(self) -> bool:
+        """Where all members are."""
+        return all(map(is_elementwise, self.optimizers))
 
     def init(self, params: Params) -> tuple:
         """The states of the members, in their order."""

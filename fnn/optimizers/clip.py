@@ -19,6 +19,8 @@ class ClipByGlobalNorm:
 
     max_norm: Numbers = number()
 
+    elementwise = True
+
     def init(self, params: Params) -> tuple[()]:
         """Nothing is kept."""
         del params

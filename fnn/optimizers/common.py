@@ -8,7 +8,7 @@ import numpy as np
 
 from fnn import checks
 from fnn.dtypes import at_least_float32, wider
-from fnn.types import Params
+from fnn.types import Optimizer, Params
 
 
 def apply_updates(params: Params, updates: Params) -> Params:
@@ -32,6 +32,11 @@ def apply_updates(params: Params, updates: Params) -> Params:
         return (param.astype(wide) + update.astype(wide)).astype(param.dtype)
 
     return jax.tree.map(move, params, updates)
+
+
+def is_elementwise(optimizer: Optimizer) -> bool:
+    """Whether it says that it treats the numbers of matrices all alike, and those of vectors."""
+    return getattr(optimizer, "elementwise", False)
 
 
 def descend(rate: jax.Array, direction: Params) -> Params:

@@ -19,6 +19,11 @@ class AddDecayedWeights:
     weight_decay: Numbers = number()
     mask: Any = number()
 
+    @property
+    def elementwise(self) -> bool:
+        """Not where a mask looks at shapes, or has them."""
+        return self.mask is None
+
     def init(self, params: Params) -> tuple[()]:
         """Nothing is kept."""
         del params

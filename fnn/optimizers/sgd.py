@@ -36,6 +36,8 @@ class Sgd:
     momentum: Numbers | None = number()
     nesterov: bool = static()
 
+    elementwise = True
+
     def init(self, params: Params) -> SgdState:
         """The state before the first step."""
         velocity = None if self.momentum is None else statistics(params)

@@ -19,8 +19,9 @@ from fnn.evaluation import (
     higher_is_better,
 )
 from fnn.partition import is_number
+from fnn.shapes import shapes_of
 from fnn.stopping import EarlyStopping
-from fnn.types import Loss, Metric, Network, Optimizer
+from fnn.types import Loss, Metric, Network, Optimizer, Params
 
 
 @config
@@ -31,6 +32,8 @@ class Plan:
     monitor: str = static()
     sign: int = static()
     """1 where a lower monitor is better, -1 where a higher one is."""
+    records: tuple[tuple[str, jax.ShapeDtypeStruct], ...] = static()
+    """What a row of the history holds, by name."""
 
 
 class Problem(NamedTuple):
@@ -78,7 +81,7 @@ def checked_problem(
     data = dataset(function, "data", data)
     batch_size = min(checks.count(function, "batch_size", batch_size), data.rows)
     check_outputs_suit(function, net, loss)
-    params = jax.eval_shape(net.init, jax.random.key(0))
+    params = shapes_of(function, _first_params, (net,))
     records = {"loss": check_loss(function, net, params, data, loss)}
     measures = {}
     if validation is not None:
@@ -102,8 +105,12 @@ def checked_problem(
     rule = f"monitor {monitor!r} must be one floating number per epoch"
     checks.require(is_value, function, rule, f"{record.dtype}{record.shape}")
     sign = _sign(function, monitor, mode, measures.get(monitor, loss))
-    plan = Plan(batch_size=batch_size, monitor=monitor, sign=sign)
+    plan = Plan(batch_size, monitor, sign, tuple(records.items()))
     return Problem(net, loss, optimizer, data, validation, measures, stop, plan)
+
+
+def _first_params(net: Network) -> Params:
+    return net.init(jax.random.key(0))
 
 
 def _check_one_run(function: str, name: str, value: Any) -> None:

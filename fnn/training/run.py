@@ -5,7 +5,7 @@ it needs to go on is a `FitState`.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -17,37 +17,15 @@ from fnn.batches import deal, epoch_order, take, weighted_mean
 from fnn.evaluation import measure, predict
 from fnn.partition import Structure, merge, split
 from fnn.stopping import EarlyStopping
+from fnn.training.control import any_lane, overwritten
+from fnn.training.packing import Packing, packing_of
 from fnn.training.problem import Problem, checked_problem
-from fnn.training.step import TrainState, init_state, train_step
+from fnn.training.state import Beginning, FitState, begin_state, checked_state
+from fnn.training.step import TrainState, advance
 from fnn.types import Loss, Metric, Network, Optimizer, Params
 
 # validation outputs are collected this many rows at a time, which bounds memory
 _VALIDATION_ROWS = 4096
-
-
-class FitState(NamedTuple):
-    """All that a run needs to go on: pass it to `fit(state=...)`."""
-
-    train: TrainState
-    order_key: jax.Array
-    """The order of epoch e comes from `fold_in(order_key, e)`."""
-    epoch: jax.Array
-    """int32, `()`: epochs done."""
-    best_params: Params
-    """The parameters after the epoch at which the monitor was best."""
-    best_value: dict[str, jax.Array]
-    """The monitor's name and its value then, `()`; NaN before the first epoch."""
-    best_epoch: jax.Array
-    """int32, `()`: that epoch, from 0; -1 before the first. While the monitor has never been
-    a number, the latest."""
-    wait: jax.Array
-    """int32, `()`: epochs in a row without improvement."""
-    diverged_at: jax.Array
-    """int32, `()`: the epoch that was undone; -1 if none."""
-    diverged_step: jax.Array
-    """int32, `()`: the step, counted over the run, at which numbers broke; -1 if none."""
-    latest: dict[str, jax.Array]
-    """The history's last row; NaN before the first epoch."""
 
 
 class Fit(NamedTuple):
@@ -154,89 +132,11 @@ def fit(
     )  # fmt: skip
     begin = checked_state(name, problem, key, state, order_key)
     # A loop of one trip is compiled differently: with two, bits agree however a run is cut.
-    state, done, history = run_epochs(problem, begin, epochs, capacity=max(epochs, 2))
-    return Fit({name: values[:epochs] for name, values in history.items()}, done, state)
-
-
-class Beginning(NamedTuple):
-    """Where a run begins that continues no other."""
-
-    start: jax.Array | TrainState
-    """A key to make parameters from, or the state that has them."""
-    order_key: jax.Array | None
-
-
-def checked_state(
-    function: str,
-    problem: Problem,
-    key: jax.Array | None,
-    state: FitState | TrainState | None,
-    order_key: jax.Array | None,
-) -> FitState | Beginning:
-    """Where the run begins, its state checked against the network and the optimizer."""
-    if order_key is not None:
-        order_key = checks.key(function, order_key)
-    if state is None:
-        return Beginning(checks.key(function, key), order_key)
-    rule = "state must be a FitState, a TrainState or None"
-    is_state = isinstance(state, (FitState, TrainState))
-    checks.require(is_state, function, rule, type(state).__name__, TypeError)
-    continued = isinstance(state, FitState)
-    # with its own keys, which may be of another kind than JAX's default
-    keys = (state.train.key, state.order_key) if continued else (state.key, order_key)
-    keys = [None if key is None else checks.key(function, key) for key in keys]
-    expected = jax.eval_shape(lambda keys: begin_state(problem, Beginning(*keys)), keys)
-    if continued:
-        checks.same_structure(function, "state", expected, state)
-        return state
-    step = jnp.asarray(checks.integer(function, "step of state", state.step))
-    state = state._replace(step=step, key=keys[0])
-    checks.same_structure(function, "state", expected.train, state)
-    return Beginning(state, order_key)
-
-
-def begin_state(problem: Problem, begin: Beginning) -> FitState:
-    """The state before the first epoch."""
-    train = begin.start
-    if not isinstance(train, TrainState):
-        train = init_state(problem.net, problem.optimizer, train)
-    order_key = begin.order_key
-    if order_key is None:
-        order_key = jax.random.fold_in(train.key, np.uint32(2**32 - 1))  # a step never made
-
-    def first_row(train: TrainState) -> dict[str, jax.Array]:
-        batch = take(problem.data, jnp.zeros(problem.plan.batch_size, np.int32), None)
-        return _record(problem, *train_step(*problem[:3], train, batch))
-
-    latest = {name: _unknown(like) for name, like in jax.eval_shape(first_row, train).items()}
-    value = latest[problem.plan.monitor]
-    never = jnp.full((), -1, np.int32)
-    return FitState(
-        train=train,
-        order_key=order_key,
-        epoch=jnp.zeros((), np.int32),
-        best_params=train.params,
-        best_value={problem.plan.monitor: jnp.full_like(value, jnp.nan)},
-        best_epoch=never,
-        wait=jnp.zeros((), np.int32),
-        diverged_at=never,
-        diverged_step=never,
-        latest=latest,
-    )
-
-
-def begun(problem: Problem, begin: FitState | Beginning) -> FitState:
-    """The state before the first epoch, for those who then run one segment after another."""
-    if isinstance(begin, FitState):
-        return begin
-    traced, structure = split("fit", (problem, begin))
-    with jax.debug_nans(False):  # NaN here says that there was no epoch yet
-        return _begun(structure, traced)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _begun(structure: Structure, traced: list) -> FitState:
-    return begin_state(*merge(structure, traced))
+    capacity = max(epochs, 2)
+    state, done, history = run_epochs(problem, begin, epochs, capacity=capacity)
+    if epochs < capacity:
+        history = {name: values[:epochs] for name, values in history.items()}
+    return Fit(history, done, state)
 
 
 def run_epochs(
@@ -257,65 +157,66 @@ def _run_epochs(structure: Structure, traced: list, capacity: int):
     if isinstance(state, Beginning):
         state = begin_state(problem, state)
     first, last = state.epoch, state.epoch + epochs
+    packing = packing_of(problem.optimizer, state.train.params)
+    state = _carried(state, packing.pack)
 
     def body(state: FitState, epoch: jax.Array):
         live = (state.epoch < last) & ~_stopped(problem, state)
         state = jax.lax.cond(
-            _any_lane(live), lambda s: _epoch(problem, s, epoch, live), lambda s: s, state
+            any_lane(live), lambda s: _epoch(problem, packing, s, epoch, live), lambda s: s, state
         )
         return state, state.latest
 
     epochs = first + jnp.arange(capacity, dtype=np.int32)
     state, history = jax.lax.scan(body, state, epochs)
-    return state, state.epoch - first, history
+    return _carried(state, packing.unpack), state.epoch - first, history
 
 
-@jax.custom_batching.custom_vmap
-def _any_lane(live: jax.Array) -> jax.Array:
-    """Whether any lane lives, one bool for all lanes.
-
-    A batched predicate would turn `cond` into a select of both sides, and give every lane
-    its own copy of the data; this one stays a single bool under any number of vmaps, so
-    shared data stay shared, and an epoch is skipped once no lane needs it.
-    """
-    return live
+def _carried(state: FitState, convert: Callable[[Any], Any]) -> FitState:
+    """The state with its parameters, and what the optimizer keeps of them, packed or unpacked."""
+    train = state.train._replace(
+        params=convert(state.train.params), opt_state=convert(state.train.opt_state)
+    )
+    return state._replace(train=train, best_params=convert(state.best_params))
 
 
-@_any_lane.def_vmap
-def _any_lane_of_many(axis_size: int, in_batched: list[bool], live: jax.Array):
-    del axis_size, in_batched
-    return _any_lane(jnp.any(live, axis=0)), False
-
-
-def _epoch(problem: Problem, state: FitState, epoch: jax.Array, live: jax.Array) -> FitState:
+def _epoch(
+    problem: Problem, packing: Packing, state: FitState, epoch: jax.Array, live: jax.Array
+) -> FitState:
     """The state after one more epoch, unless this lane has stopped or the epoch breaks.
 
     `epoch` is `state.epoch` of every lane that lives, and the same for all of them, so that
     lanes share their batches; `state.epoch` is not, once one of them has stopped.
     """
-    data, plan = problem.data, problem.plan
+    data = problem.data
     order = epoch_order(jax.random.fold_in(state.order_key, epoch), data.rows)
-    rows, counts = deal(order, plan.batch_size)
+    dealt = deal(data, order, problem.plan.batch_size)
 
-    def step(train: TrainState, dealt):
-        batch = take(data, *dealt)
-        train, loss = train_step(*problem[:3], train, batch)
-        weight = None if batch.weights is None else jnp.sum(batch.weights)
-        return train, (loss, weight)
+    def step(train: TrainState, batch):
+        rows, shares = batch
+        return advance(*problem[:3], train, *take(data, rows), shares, packing.unpack)
 
-    train, (losses, weights) = jax.lax.scan(step, state.train, (rows, counts))
-    latest = _record(problem, train, weighted_mean(losses, weights))
-    good = _all_finite((losses, train.params))
-    advanced = _advance(problem, state, train, latest)
+    train, losses = jax.lax.scan(step, state.train, (dealt.rows, dealt.shares))
+    loss = weighted_mean(losses, dealt.weights)
     # the first loss that is not finite, or else the last step, which broke the parameters
     broken = jnp.append(~jnp.isfinite(losses), True)
-    step_broken = jnp.minimum(jnp.argmax(broken), len(losses) - 1).astype(np.int32)
-    undone = state._replace(diverged_at=state.epoch, diverged_step=state.train.step + step_broken)
-    return _where(live, _where(good, advanced, undone), state)
+    first_broken = jnp.argmax(broken).astype(np.int32)
+    good = (first_broken == len(losses)) & _all_finite(train.params)
+    broken_step = state.train.step + jnp.minimum(first_broken, len(losses) - 1)
+    latest = _record(problem, packing.unpack(train.params), loss)
+    advanced = _advanced(problem, state, train, latest, live & good)
+    undone = state._replace(
+        best_params=advanced.best_params,
+        diverged_at=jnp.where(live, state.epoch, state.diverged_at),
+        diverged_step=jnp.where(live, broken_step, state.diverged_step),
+    )
+    return overwritten(advanced, ~(live & good), undone)
 
 
-def _advance(problem: Problem, state: FitState, train: TrainState, latest: dict) -> FitState:
-    """The bookkeeping of an epoch that went well."""
+def _advanced(
+    problem: Problem, state: FitState, train: TrainState, latest: dict, good: jax.Array
+) -> FitState:
+    """The bookkeeping of an epoch that went well; what did not is at least not the best."""
     sign, monitor, stop = problem.plan.sign, problem.plan.monitor, problem.stop
     value, best = sign * latest[monitor], sign * state.best_value[monitor]
     unknown = jnp.isnan(best)
@@ -325,7 +226,7 @@ def _advance(problem: Problem, state: FitState, train: TrainState, latest: dict)
     return state._replace(
         train=train,
         epoch=state.epoch + 1,
-        best_params=_where(better, train.params, state.best_params),
+        best_params=overwritten(state.best_params, better & good, train.params),
         best_value={monitor: sign * jnp.where(better, value, best)},
         best_epoch=jnp.where(better, state.epoch, state.best_epoch),
         wait=jnp.where(improved, 0, state.wait + 1),
@@ -333,12 +234,12 @@ def _advance(problem: Problem, state: FitState, train: TrainState, latest: dict)
     )
 
 
-def _record(problem: Problem, train: TrainState, loss: jax.Array) -> dict[str, jax.Array]:
+def _record(problem: Problem, params: Params, loss: jax.Array) -> dict[str, jax.Array]:
     """A row of the history."""
     validation = problem.validation
     if validation is None:
         return {"loss": loss}
-    outputs = predict(problem.net, train.params, validation.x, _VALIDATION_ROWS)
+    outputs = predict(problem.net, params, validation.x, _VALIDATION_ROWS)
     return {"loss": loss, **measure(problem.net, problem.metrics, outputs, validation)}
 
 
@@ -351,15 +252,6 @@ def _stopped(problem: Problem, state: FitState) -> jax.Array:
 
 
 def _all_finite(tree: Any) -> jax.Array:
-    finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
-    return functools.reduce(jnp.logical_and, finite)
-
-
-def _where(condition: jax.Array, new: Any, old: Any) -> Any:
-    """Leaf by leaf, `new` where the condition holds; leaves that are the same stay as they are."""
-    return jax.tree.map(lambda a, b: a if a is b else jnp.where(condition, a, b), new, old)
-
-
-def _unknown(like: jax.ShapeDtypeStruct) -> jax.Array:
-    floating = jnp.issubdtype(like.dtype, jnp.floating)
-    return jnp.full(like.shape, jnp.nan if floating else 0, like.dtype)
+    # 0 x is 0 where x is finite, else NaN: one pass where asking each number takes two
+    sums = [jnp.sum(leaf * 0) for leaf in jax.tree.leaves(tree)]
+    return functools.reduce(jnp.logical_and, map(jnp.isfinite, sums))

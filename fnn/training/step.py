@@ -1,5 +1,6 @@
 """One step of training, for loops of one's own, and for ours."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn import checks
-from fnn.batches import dataset, weighted_mean
+from fnn.batches import dataset, mean_by_shares, shares_of
 from fnn.evaluation import check_losses, check_outputs, check_outputs_suit
 from fnn.network import outputs_of
 from fnn.optimizers import apply_updates
@@ -81,15 +82,35 @@ def train_step(
     rule = "state must be a TrainState, as init_state makes it"
     checks.require(isinstance(state, TrainState), name, rule, type(state).__name__, TypeError)
     check_outputs_suit(name, net, loss)
-    batch = dataset(name, "batch", batch)
+    x, y, weights = dataset(name, "batch", batch)
+    if weights is not None:
+        weights = shares_of(jnp.asarray(weights).astype(float))
+    return advance(net, loss, optimizer, state, x, y, weights)
+
+
+def advance(
+    net: Network,
+    loss: Loss,
+    optimizer: Optimizer,
+    state: TrainState,
+    x: Any,
+    y: Any,
+    shares: Any,
+    seen: Callable[[Params], Params] = lambda params: params,
+) -> tuple[TrainState, jax.Array]:
+    """`train_step` of a checked batch.
+
+    `shares` are those of the rows in the mean loss, None for equal ones; `seen` makes the
+    network's parameters of those in the state.
+    """
     key = jax.random.fold_in(state.key, state.step)
 
     def objective(params: Params) -> jax.Array:
-        outputs = outputs_of(net, params, batch.x, key)
-        check_outputs(name, outputs, batch.rows)
-        losses = loss(outputs, batch.y)
-        check_losses(name, losses, batch.rows)
-        return weighted_mean(losses, batch.weights)
+        outputs = outputs_of(net, seen(params), x, key)
+        check_outputs("train_step", outputs, len(x))
+        losses = loss(outputs, y)
+        check_losses("train_step", losses, len(x))
+        return mean_by_shares(losses, shares)
 
     value, grads = jax.value_and_grad(objective)(state.params)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)

@@ -1,0 +1,123 @@
+"""Where a run stands: all that it needs to begin or to go on."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn import checks
+from fnn.partition import Structure, merge, split
+from fnn.shapes import shapes_of
+from fnn.training.problem import Problem
+from fnn.training.step import TrainState, init_state
+from fnn.types import Params
+
+
+class FitState(NamedTuple):
+    """All that a run needs to go on: pass it to `fit(state=...)`."""
+
+    train: TrainState
+    order_key: jax.Array
+    """The order of epoch e comes from `fold_in(order_key, e)`."""
+    epoch: jax.Array
+    """int32, `()`: epochs done."""
+    best_params: Params
+    """The parameters after the epoch at which the monitor was best."""
+    best_value: dict[str, jax.Array]
+    """The monitor's name and its value then, `()`; NaN before the first epoch."""
+    best_epoch: jax.Array
+    """int32, `()`: that epoch, from 0; -1 before the first. While the monitor has never been
+    a number, the latest."""
+    wait: jax.Array
+    """int32, `()`: epochs in a row without improvement."""
+    diverged_at: jax.Array
+    """int32, `()`: the epoch that was undone; -1 if none."""
+    diverged_step: jax.Array
+    """int32, `()`: the step, counted over the run, at which numbers broke; -1 if none."""
+    latest: dict[str, jax.Array]
+    """The history's last row; NaN before the first epoch."""
+
+
+class Beginning(NamedTuple):
+    """Where a run begins that continues no other."""
+
+    start: jax.Array | TrainState
+    """A key to make parameters from, or the state that has them."""
+    order_key: jax.Array | None
+
+
+def checked_state(
+    function: str,
+    problem: Problem,
+    key: jax.Array | None,
+    state: FitState | TrainState | None,
+    order_key: jax.Array | None,
+) -> FitState | Beginning:
+    """Where the run begins, its state checked against the network and the optimizer."""
+    if order_key is not None:
+        order_key = checks.key(function, order_key)
+    if state is None:
+        return Beginning(checks.key(function, key), order_key)
+    rule = "state must be a FitState, a TrainState or None"
+    is_state = isinstance(state, (FitState, TrainState))
+    checks.require(is_state, function, rule, type(state).__name__, TypeError)
+    continued = isinstance(state, FitState)
+    # with its own keys, which may be of another kind than JAX's default
+    key = checks.key(function, state.train.key if continued else state.key)
+    if continued:
+        order_key = checks.key(function, state.order_key)
+    expected = shapes_of(function, begin_state, (problem, Beginning(key, order_key)))
+    if continued:
+        checks.same_structure(function, "state", expected, state)
+        return state
+    step = jnp.asarray(checks.integer(function, "step of state", state.step))
+    state = state._replace(step=step, key=key)
+    checks.same_structure(function, "state", expected.train, state)
+    return Beginning(state, order_key)
+
+
+def begin_state(problem: Problem, begin: Beginning) -> FitState:
+    """The state before the first epoch."""
+    train = begin.start
+    if not isinstance(train, TrainState):
+        train = init_state(problem.net, problem.optimizer, train)
+    order_key = begin.order_key
+    if order_key is None:
+        order_key = jax.random.fold_in(train.key, np.uint32(2**32 - 1))  # a step never made
+
+    latest = {name: _unknown(like) for name, like in problem.plan.records}
+    value = latest[problem.plan.monitor]
+    never = jnp.full((), -1, np.int32)
+    return FitState(
+        train=train,
+        order_key=order_key,
+        epoch=jnp.zeros((), np.int32),
+        best_params=train.params,
+        best_value={problem.plan.monitor: jnp.full_like(value, jnp.nan)},
+        best_epoch=never,
+        wait=jnp.zeros((), np.int32),
+        diverged_at=never,
+        diverged_step=never,
+        latest=latest,
+    )
+
+
+def begun(problem: Problem, begin: FitState | Beginning) -> FitState:
+    """The state before the first epoch, for those who then run one segment after another."""
+    if isinstance(begin, FitState):
+        return begin
+    traced, structure = split("fit", (problem, begin))
+    with jax.debug_nans(False):  # NaN here says that there was no epoch yet
+        return _begun(structure, traced)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _begun(structure: Structure, traced: list) -> FitState:
+    return begin_state(*merge(structure, traced))
+
+
+def _unknown(like: jax.ShapeDtypeStruct) -> jax.Array:
+    floating = jnp.issubdtype(like.dtype, jnp.floating)
+    return jnp.full(like.shape, jnp.nan if floating else 0, like.dtype)
