@@ -1,0 +1,1 @@
+"""Benchmarks: fnn beside what people would pick instead. Run `python -m bench`."""

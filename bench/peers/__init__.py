@@ -1,0 +1,39 @@
+"""The peers: one module each, which trains a `Task` as that library's good users would.
+
+Every module has
+
+    TAKES_ORDERS: bool                    whether it can be told the order of the rows
+    prepare(task, x, y, *, params=None, orders=None) -> run
+
+and `run()` does one whole training run, from the same starting point each time, waits until
+it is finished and returns the mean training loss of every epoch, `(epochs,)`: over the
+epoch's rows, as they were trained on. What a user does once, such as handing the data to
+the device, is done in `prepare`; what belongs to a run, such as making first parameters and
+shuffling, in `run`. Given `params`, a `(weight, bias)` per layer, the run starts from them;
+else from the library's own. Given `orders`, `(epochs, rows)`, the rows are taken in them; a
+peer whose library shuffles by itself has `TAKES_ORDERS = False` and no such argument.
+"""
+
+import importlib
+from types import ModuleType
+
+PEERS = {
+    "fnn": "fnn_fit",
+    "flax-scan": "flax_scan",
+    "flax-loop": "flax_loop",
+    "equinox-scan": "equinox_scan",
+    "torch": "torch_eager",
+    "torch-compile": "torch_compile",
+    "keras": "keras_fit",
+    "scikit-learn": "scikit_learn",
+}
+"""Modules by the name to show, in the order to show them in."""
+
+YARDSTICK = "matrix-product"
+"""What this machine can do at most: no peer, but run like one."""
+
+
+def load(name: str) -> ModuleType:
+    """The peer's module, which imports its library only now."""
+    module = "matrix_product" if name == YARDSTICK else PEERS[name]
+    return importlib.import_module(f"{__name__}.{module}")
