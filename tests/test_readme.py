@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = [
@@ -13,15 +11,11 @@ BLOCKS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def names():
-    """What the blocks before have defined."""
-    return {}
-
-
-@pytest.mark.parametrize(("line", "block"), BLOCKS, ids=[f"line {line}" for line, _ in BLOCKS])
-def test_every_python_block_runs(line, block, names):
-    exec(compile("\n" * (line - 1) + block, "README.md", "exec"), names)
+def test_every_python_block_runs():
+    """In one test, as each uses what those before it have defined."""
+    names = {}
+    for line, block in BLOCKS:
+        exec(compile("\n" * (line - 1) + block, "README.md", "exec"), names)
 
 
 def test_the_two_commands_are_there_and_each_is_one_line():
