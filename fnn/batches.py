@@ -116,12 +116,12 @@ def deal(data: Dataset, order: jax.Array, batch_size: int) -> Dealt:
 
 def shares_of(weights: jax.Array) -> jax.Array:
     """Each row's share in a weighted mean, `(..., batch)`; 0 where all weights are."""
-    total = jnp.sum(weights, axis=-1, keepdims=True)
+    total = row_sum(jnp.moveaxis(weights, -1, 0))[..., None]
     return weights / jnp.where(total > 0, total, 1)
 
 
 def take(data: Dataset, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """X and y of these rows."""
+    """The x and the y of these rows."""
     return jnp.asarray(data.x)[rows], jnp.asarray(data.y)[rows]
 
 
@@ -139,8 +139,8 @@ def weighted_mean(losses: jax.Array, weights: Array | np.ndarray | None) -> jax.
     """sum(w l) / sum(w), of shape `()`, in at least float32; 0 where all weights are 0."""
     if weights is None:
         return mean_by_shares(losses, None)
-    weights = jnp.asarray(weights)
-    return mean_by_shares(losses, shares_of(weights.astype(at_least_float32(weights.dtype))))
+    weights = jnp.asarray(weights).astype(at_least_float32(losses.dtype))
+    return mean_by_shares(losses, shares_of(weights))
 
 
 def _checked_weights(function: str, name: str, weights: Any, rows: int) -> Any:

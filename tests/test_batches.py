@@ -96,3 +96,9 @@ def test_rows_that_stand_side_by_side_are_dealt_apart_without_a_bias(key):
     together = np.diff(order)
     # neighbours in the order ascend as often as not: the sd of the share is below 0.2 %
     assert abs((together > 0).mean() - 0.5) < 0.01
+
+
+def test_weights_in_float32_lose_no_digits_of_losses_in_float64(x64):
+    losses, weights = jnp.array([1.0, 2.0, 4.0]), jnp.array([0.1, 0.2, 0.4], np.float32)
+    exact = np.average(losses, weights=np.asarray(weights).astype(float))
+    assert float(batches.weighted_mean(losses, weights)) == pytest.approx(exact, rel=1e-14)
