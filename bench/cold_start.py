@@ -16,9 +16,9 @@ from pathlib import Path
 from bench.measure import in_turns
 from bench.peers import PEERS
 from bench.rows import Row, entries
-from bench.single_run import data_of
 from bench.tasks import Task
 from bench.worker import timed
+from bench.workers import data_of
 
 NAME = "cold-start"
 

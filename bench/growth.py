@@ -8,8 +8,8 @@ import contextlib
 
 from bench.measure import in_turns
 from bench.rows import Row, entries
-from bench.single_run import data_of, started
 from bench.tasks import Task
+from bench.workers import data_of, started
 
 NAME = "growth"
 

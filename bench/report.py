@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bench.measure import Spread, spread
+from bench.measure import spread
 from bench.peers import PEERS
 from bench.rows import OURS, Row
 
@@ -57,10 +57,6 @@ def table(facts: dict) -> str:
     if remarks:
         lines += ["", "Short of what we set out for: " + "; ".join(remarks) + "."]
     return "\n".join(lines)
-
-
-def _told(ratio: Spread) -> str:
-    return f"**{ratio.median:.3g}** ({ratio.low:.3g} to {ratio.high:.3g})"
 
 
 def draw(facts: dict, path: Path) -> None:

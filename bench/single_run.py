@@ -7,10 +7,7 @@ the timed runs, where each shuffles for itself, must be near.
 """
 
 import contextlib
-import dataclasses
-import tempfile
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,7 +15,7 @@ from bench.measure import in_turns, spread
 from bench.peers import PEERS, YARDSTICK, load
 from bench.rows import OURS, Row, entries
 from bench.tasks import Task
-from bench.workers import PeerError, Worker
+from bench.workers import Worker, data_of, started
 
 NAME = "single-run"
 
@@ -47,7 +44,6 @@ _SAME = 1e-3
 # scikit-learn's Adam adds eps before the bias is corrected, which tells where gradients are tiny.
 _ALIKE = {"scikit-learn": 0.05}
 _NEAR = 0.15
-_EPOCHS_IN_ORDER = 3
 
 
 def names() -> list[str]:
@@ -91,33 +87,6 @@ def measure(name: str, rounds: int, quick: bool) -> Row:
     title = f"{task.name}, batch {task.batch_size}, {task.rows:,} rows"
     results = entries(samples, figures, problems)
     return Row(f"{NAME}/{name}", title, "µs/step", results, TARGETS[name])
-
-
-@contextlib.contextmanager
-def data_of(task: Task) -> Iterator[Path]:
-    """A file with the task's data, and with orders in which fnn takes a few batches of rows.
-
-    Over many steps runs drift apart, whatever trains them: rounding grows as in all chaos.
-    """
-    x, y = task.data()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "data.npz"
-        few = dataclasses.replace(task, rows=task.batch_size * 7 // 2)
-        np.savez(path, x=x, y=y, orders=load(OURS).orders(few, _EPOCHS_IN_ORDER))
-        yield path
-
-
-def started(
-    peers: list[str], task: Task, data: Path, stack: contextlib.ExitStack
-) -> tuple[dict[str, Worker], dict[str, str]]:
-    """A worker for each peer that works here, and what became of the others."""
-    workers, problems = {}, {}
-    for peer in peers:
-        try:
-            workers[peer] = stack.enter_context(Worker(peer, task, data))
-        except PeerError as error:
-            problems[peer] = str(error)
-    return workers, problems
 
 
 def _other_work(task: Task, workers: Mapping[str, Worker]) -> dict[str, str]:

@@ -4,14 +4,21 @@ Each peer has a process to itself, so that they share neither thread pools nor m
 """
 
 import contextlib
+import dataclasses
 import json
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from bench.peers import load
+from bench.rows import OURS
 from bench.tasks import Task
+
+_EPOCHS_IN_ORDER = 3
 
 
 class PeerError(RuntimeError):
@@ -83,3 +90,30 @@ class Worker:
         if "error" in answer:
             raise PeerError(f"{self.peer}: {answer['error']}")
         return answer
+
+
+@contextlib.contextmanager
+def data_of(task: Task) -> Iterator[Path]:
+    """A file with the task's data, and with orders in which fnn takes a few batches of rows.
+
+    Over many steps runs drift apart, whatever trains them: rounding grows as in all chaos.
+    """
+    x, y = task.data()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "data.npz"
+        few = dataclasses.replace(task, rows=task.batch_size * 7 // 2)
+        np.savez(path, x=x, y=y, orders=load(OURS).orders(few, _EPOCHS_IN_ORDER))
+        yield path
+
+
+def started(
+    peers: list[str], task: Task, data: Path, stack: contextlib.ExitStack
+) -> tuple[dict[str, Worker], dict[str, str]]:
+    """A worker for each peer that works here, and what became of the others."""
+    workers, problems = {}, {}
+    for peer in peers:
+        try:
+            workers[peer] = stack.enter_context(Worker(peer, task, data))
+        except PeerError as error:
+            problems[peer] = str(error)
+    return workers, problems

@@ -90,7 +90,7 @@ def test_an_order_is_one_of_all_rows_and_another_for_another_key(key, rows):
 
 
 def test_rows_that_stand_side_by_side_are_dealt_apart_without_a_bias(key):
-    """Of neighbours the first comes first in half of all orders, also where bits are few."""
+    """Rows that follow one another in an order ascend as often as not, also where bits are few."""
     rows = 70_000  # 15 random bits a sort: with one sort alone, every fourth row would share them
     order = np.asarray(batches.epoch_order(key, rows))
     together = np.diff(order)

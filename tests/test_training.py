@@ -433,6 +433,26 @@ def test_a_lane_that_breaks_harms_no_other():
     assert np.isfinite(run.history["loss"][0]).all()
 
 
+def test_the_slope_through_lanes_is_that_of_single_runs(x64):
+    """In reverse and forward mode, outside of the lanes and inside of them."""
+
+    def last_loss(rate, key):
+        net = fnn.mlp((3, 4, 2))
+        return fnn.fit(net, fnn.squared_error, fnn.sgd(rate), DATA, key=key, epochs=3,
+                       batch_size=16).history["loss"][-1]  # fmt: skip
+
+    keys, rates = jax.random.split(KEY, 3), jnp.array([0.01, 0.03, 0.1])
+    single = [jax.grad(last_loss)(rate, key) for rate, key in zip(rates, keys, strict=True)]
+    values = [last_loss(rate, key) for rate, key in zip(rates, keys, strict=True)]
+    np.testing.assert_allclose(jax.vmap(jax.grad(last_loss))(rates, keys), single, rtol=1e-9)
+    total = jax.grad(lambda rates: jax.vmap(last_loss)(rates, keys).sum())(rates)
+    np.testing.assert_allclose(total, single, rtol=1e-9)
+    primal, tangent = jax.jvp(lambda rates: jax.vmap(last_loss)(rates, keys),
+                              (rates,), (jnp.ones(3),))  # fmt: skip
+    np.testing.assert_allclose(primal, values, rtol=1e-9)
+    np.testing.assert_allclose(tangent, single, rtol=1e-9)
+
+
 def test_lanes_share_data_and_order_in_the_compiled_program():
     """Also with stopping: no operand of the program is the data once per lane."""
     lanes = 5
