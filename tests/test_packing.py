@@ -56,6 +56,14 @@ def test_large_leaves_stand_alone_and_ranks_are_kept(key):
     ]
 
 
+def test_only_matrices_with_few_outputs_are_turned(key):
+    params = fnn.mlp((8, 300, 10)).init(key)
+    packing = packing_of(fnn.adam(0.1), params)
+    packed = packing.pack(params)
+    assert sorted(leaf.shape for leaf in packed) == [(8, 300), (10, 300), (310,)]
+    chex.assert_trees_all_equal(packing.unpack(packed), params)
+
+
 @pytest.mark.parametrize("opt", OTHERS.values(), ids=OTHERS)
 def test_an_optimizer_that_could_tell_the_difference_is_given_its_own_parameters(opt, key):
     params = fnn.mlp((2, 16, 2)).init(key)

@@ -1,8 +1,8 @@
 """How a compiled run carries its parameters: in few arrays, each the way around that is fast.
 
 Every array of the parameters costs several kernels a step in the optimizer, each to be
-called and to be compiled. So small leaves lie side by side in one array. Large matrices
-are turned around, as the gradient of a layer with few outputs is faster that way.
+called and to be compiled. So small leaves lie side by side in one array. Larger matrices
+are turned around where the layer has few outputs, as its gradient is faster that way.
 
 An optimizer that says it is `elementwise` cannot tell the difference. Others find their
 parameters as they know them.
@@ -21,6 +21,8 @@ from fnn.types import Optimizer, Params
 
 # numbers; beyond, the calls saved are no longer worth the copying
 _SMALL = 1024
+# outputs; with more, the other way around is as fast, and turning costs a copy
+_FEW = 256
 
 
 class Packing(NamedTuple):
@@ -69,15 +71,19 @@ def _joined(leaves: list[jax.Array]) -> jax.Array:
     """One array of them; its rank tells matrices from vectors, as decay goes by that."""
     if len(leaves) == 1:
         (leaf,) = leaves
-        return leaf.T if leaf.ndim == 2 else leaf
+        return leaf.T if _is_turned(leaf.shape) else leaf
     flat = jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
     return flat[None] if leaves[0].ndim >= 2 else flat
+
+
+def _is_turned(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 and shape[1] <= _FEW
 
 
 def _parted(array: jax.Array, shapes: list[tuple[int, ...]]) -> list[jax.Array]:
     """The leaves that `_joined` took."""
     if len(shapes) == 1:
-        return [array.T if array.ndim == 2 else array]
+        return [array.T if _is_turned(shapes[0]) else array]
     ends = list(itertools.accumulate(map(math.prod, shapes)))
     parts = jnp.split(array.reshape(-1), ends[:-1])
     return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
