@@ -15,7 +15,16 @@ import jax.numpy as jnp
 
 from fnn.dtypes import at_least_float32
 
-__all__ = ["ACTIVATIONS", "RELU_FAMILY", "identity", "relu", "sigmoid", "softmax", "tanh"]
+__all__ = [
+    "ACTIVATIONS",
+    "JOINING",
+    "RELU_FAMILY",
+    "identity",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]
 
 
 def identity(z: jax.Array) -> jax.Array:
@@ -107,8 +116,11 @@ def squareplus(z: jax.Array) -> jax.Array:
     return jax.nn.squareplus(z.astype(at_least_float32(z.dtype))).astype(z.dtype)
 
 
-def standardize(z: jax.Array) -> jax.Array:
+def standardize(z: jax.Array, where: jax.Array | None = None) -> jax.Array:
     """The z with mean 0 and variance 1 over its last axis, formed in at least float32.
+
+    With `where`, bools that broadcast against z, mean and variance are those of the entries
+    that it chooses.
 
         (z - mean) / sqrt(mean((z - mean)^2) + 1e-5)
 
@@ -119,8 +131,8 @@ def standardize(z: jax.Array) -> jax.Array:
     [-1.225  0.     1.225]
     """
     wide = z.astype(at_least_float32(z.dtype))
-    centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
-    variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
+    centred = wide - jnp.mean(wide, axis=-1, keepdims=True, where=where)
+    variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True, where=where)
     return (centred * jax.lax.rsqrt(variance + 1e-5)).astype(z.dtype)
 
 
@@ -163,3 +175,10 @@ RELU_FAMILY = frozenset(
     for function in (ACTIVATIONS[name], getattr(jax.nn, name))
 )
 """Activations that pass large z on and hold small z back: He's initial scale suits them."""
+
+JOINING = frozenset(
+    function
+    for name in ("softmax", "log_softmax", "standardize")
+    for function in (ACTIVATIONS[name], getattr(jax.nn, name))
+)
+"""Activations of which each a depends on the z of all neurons of the layer."""

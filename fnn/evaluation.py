@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from fnn import checks
 from fnn.activations import identity, sigmoid, softmax
 from fnn.batches import Dataset, dataset, weighted_mean
-from fnn.network import MLP, outputs_of
+from fnn.model import outputs_of
+from fnn.network import MLP
 from fnn.partition import Structure, merge, split
 from fnn.shapes import shapes_of
 from fnn.types import Loss, Metric, Network, Params

@@ -12,7 +12,7 @@ truncated at two standard deviations and widened to have that variance. Any func
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,11 +35,13 @@ class Scaled(NamedTuple):
     gain: float
     fan: str
 
+    def variance(self, fan_in: Any, fan_out: Any) -> Any:
+        """The variance of the entries of a matrix between so many neurons; they may be traced."""
+        return self.gain / (fan_in if self.fan == "in" else (fan_in + fan_out) / 2)
+
     def deviation(self, shape: tuple[int, int]) -> float:
         """The standard deviation of entries of a matrix of shape `(in, out)`."""
-        fan_in, fan_out = shape
-        fan = fan_in if self.fan == "in" else (fan_in + fan_out) / 2
-        return math.sqrt(self.gain / fan)
+        return math.sqrt(self.variance(*shape))
 
     def __call__(self, key: jax.Array, shape: tuple[int, int], dtype=np.float32) -> jax.Array:
         """Entries of shape `(in, out)`."""

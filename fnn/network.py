@@ -8,7 +8,6 @@ and hands its a to the next layer as x. Parameters are a tuple of `Layer`s; the 
 itself is a config, so its dropout rate is traced and its structure static.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -18,13 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn import checks
-from fnn.activations import ACTIVATIONS, RELU_FAMILY, standardize
+from fnn.activations import ACTIVATIONS, JOINING, RELU_FAMILY, standardize
 from fnn.config import config, number, static
 from fnn.initializers import INITIALIZERS, Scaled
-from fnn.product import product
-from fnn.types import Activation, Initializer, Network, Numbers, Params
+from fnn.matmul import matmul
+from fnn.types import Activation, Initializer, Numbers, Params
 
-__all__ = ["MLP", "Layer", "Model", "mlp"]
+__all__ = ["MLP", "Layer", "mlp"]
 
 
 class Layer(NamedTuple):
@@ -54,7 +53,11 @@ class MLP:
     residual: bool = static()
     dtype: np.dtype | None = static()
     param_dtype: np.dtype | None = static()
+    written_out: bool = static()
+    """Whether small products are sums in sight, which one run likes. Lanes of small networks
+    are faster if they are not: see `fnn.sweeps.lanes_last`."""
     dropout: Numbers | None = number()
+    active: Numbers | None = number(rank=1)
 
     @property
     def output(self) -> Activation:
@@ -77,7 +80,10 @@ class MLP:
         key = checks.key("mlp.init", key)
         dtype = jax.dtypes.canonicalize_dtype(self.param_dtype or float)
         layers = []
-        for index, weight in enumerate(self._weights(key, dtype)):
+        weights = self._weights(key, dtype)
+        if self.active is not None:
+            weights = self._narrowed(weights)
+        for index, weight in enumerate(weights):
             out = weight.shape[1]
             normed = self.norm is not None and index < len(self.sizes) - 2
             layers.append(
@@ -142,21 +148,47 @@ class MLP:
             key = checks.key(function, key)
         states = []
         last = len(params) - 1
+        active = None if self.active is None else self._active_units()
         for index, (layer, sigma) in enumerate(zip(params, self.activations, strict=True)):
-            before = a
-            z = product(a, layer.weight.astype(dtype))
+            before, units = a, None
+            if active is not None:
+                units = jnp.expand_dims(active[index + 1], range(a.ndim - 1))
+            z = matmul(a, layer.weight.astype(dtype), written_out=self.written_out)
             if layer.bias is not None:
                 z = _along_features(jnp.add, z, layer.bias)
             if layer.scale is not None:
-                z = _along_features(jnp.multiply, standardize(z), layer.scale)
+                z = _along_features(jnp.multiply, standardize(z, units), layer.scale)
                 z = _along_features(jnp.add, z, layer.shift)
             a = sigma(z)
             if self.dropout is not None and key is not None and index < last:
                 a = _dropped(jax.random.fold_in(key, index), a, self.dropout)
             if self.residual and 0 < index < last and before.shape == a.shape:
-                a = a + before
+                a = a + self._skipped(index, before)
+            if units is not None:
+                z, a = jnp.where(units, z, 0), jnp.where(units, a, 0)
             states.append((z, a))
         return states
+
+    def _widths(self) -> tuple[Any, ...]:
+        """Neurons per layer that are there: numbers, traced for hidden layers with `active`."""
+        if self.active is None:
+            return self.sizes
+        active = jnp.asarray(self.active).astype(np.int32)
+        rule = "active must be that of one network here (jax.vmap gives each lane its own)"
+        checks.require(active.ndim == 1, "mlp", rule, f"shape {active.shape}")
+        return (self.sizes[0], *active, self.sizes[-1])
+
+    def _active_units(self) -> list[jax.Array]:
+        """Which neurons of each layer are there, bools `(size,)`."""
+        widths = zip(self.sizes, self._widths(), strict=True)
+        return [jnp.arange(size, dtype=np.int32) < width for size, width in widths]
+
+    def _skipped(self, index: int, before: jax.Array) -> jax.Array:
+        """What a residual layer adds: its input, but for layers of unequal active width."""
+        if self.active is None:
+            return before
+        widths = self._widths()
+        return jnp.where(widths[index] == widths[index + 1], before, 0)
 
     def _weights(self, key: jax.Array, dtype: np.dtype) -> list[jax.Array]:
         """The weight matrices; one draw serves all layers where it can: it compiles faster."""
@@ -180,6 +212,21 @@ class MLP:
             piece.reshape(shape[::-1]).T * np.asarray(make.deviation(shape), dtype)
             for make, piece, shape in zip(scaled, pieces, shapes, strict=True)
         ]
+
+    def _narrowed(self, weights: list[jax.Array]) -> list[jax.Array]:
+        """The weights between active neurons, scaled to so many.
+
+        Those of the others are 0, so that no penalty and no norm of gradients counts them.
+        """
+        widths, units = self._widths(), self._active_units()
+        narrowed = []
+        for index, (make, weight) in enumerate(zip(self.initializers, weights, strict=True)):
+            if isinstance(make, Scaled):
+                fans = [jnp.asarray(fan).astype(weight.dtype) for fan in widths[index : index + 2]]
+                weight = weight * jnp.sqrt(make.variance(*fans) / make.variance(*weight.shape))
+            there = units[index][:, None] & units[index + 1][None]
+            narrowed.append(jnp.where(there, weight, 0))
+        return narrowed
 
     def _check_params(self, function: str, params: Params) -> None:
         if isinstance(params, tuple) and len(params) == len(self.sizes) - 1:
@@ -222,6 +269,7 @@ def mlp(
     residual: bool = False,
     dtype: Any = None,
     param_dtype: Any = None,
+    active: Any = None,
 ) -> MLP:
     """A multilayer perceptron: fully connected layers in a row.
 
@@ -229,7 +277,7 @@ def mlp(
 
     Args:
       sizes: Neurons per layer, the input's features first, the outputs last; at least
-        two. Static, as is all else but `dropout`.
+        two. Static, as is all else but `dropout` and `active`.
       activation: Of the hidden layers: a name (`relu`, `tanh`, `sigmoid`, ... as in
         `fnn.activations` and `jax.nn`) or a function; or one per hidden layer.
       output: The activation of the last layer: "identity" for regression and for losses
@@ -248,6 +296,11 @@ def mlp(
         layers from the features and to the outputs excepted).
       dtype: Of the computation. None: the parameters' own.
       param_dtype: Of the parameters. None: float32 (float64 under x64).
+      active: How many neurons of each hidden layer are there, `(hidden,)`, from 1 to its
+        size: the first ones. The network is then what one of that width is, first weights
+        scaled to it included (a function of one's own as the initializer sees the full
+        size), so widths are swept like any number; the others cost time but do nothing.
+        Their weights are and stay 0. Traced; None: all.
     Returns:
       A config with pure functions `init(key)`, `apply(params, x)`, `forward(params, x)`.
     Raises:
@@ -281,6 +334,8 @@ def mlp(
     checks.require(norm in (None, "layer"), name, "norm must be None or 'layer'", repr(norm))
     if dropout is not None:
         dropout = checks.real(name, "dropout", dropout, at_least=0, below=1)
+    if active is not None:
+        active = _checked_active(active, sizes, sigmas)
     return MLP(
         sizes=sizes,
         activations=sigmas,
@@ -290,28 +345,10 @@ def mlp(
         residual=checks.flag(name, "residual", residual),
         dtype=_checked_dtype("dtype", dtype),
         param_dtype=_checked_dtype("param_dtype", param_dtype),
+        written_out=True,
         dropout=dropout,
+        active=active,
     )
-
-
-@config
-class Model:
-    """A network of one's own: two pure functions.
-
-    Args:
-      init: `(key)` to parameters, any pytree of arrays. Static, compared by identity.
-      apply: `(params, x)` to outputs `(batch, out)` for x `(batch, ...)`. If it takes
-        `key`, training gives it one for each step, and evaluation gives None.
-
-    Any object with such an `init` and `apply` serves as well.
-
-    >>> line = Model(lambda key: jnp.zeros((2, 1)), lambda params, x: x @ params)
-    >>> print(line.apply(line.init(jax.random.key(0)), jnp.ones((3, 2))).shape)
-    (3, 1)
-    """
-
-    init: Callable[[jax.Array], Params] = static()
-    apply: Callable[..., jax.Array] = static()
 
 
 def _checked_sizes(sizes: Any) -> tuple[int, ...]:
@@ -320,6 +357,21 @@ def _checked_sizes(sizes: Any) -> tuple[int, ...]:
     checks.require(is_sequence, "mlp", rule, repr(sizes), TypeError)
     checks.require(len(sizes) >= 2, "mlp", rule, repr(sizes))
     return tuple(checks.count("mlp", "each of sizes", size) for size in sizes)
+
+
+def _checked_active(active: Any, sizes: tuple[int, ...], sigmas: tuple[Activation, ...]) -> Any:
+    active = checks.integer("mlp", "active", active, rank=1, at_least=1)
+    hidden = sizes[1:-1]
+    rule = f"active must have one number per hidden layer ({len(hidden)})"
+    checks.require(active.shape[-1] == len(hidden), "mlp", rule, f"shape {active.shape}")
+    known = checks.concrete(active)
+    if known is not None:
+        rule = f"active must be at most the sizes of the hidden layers, {hidden}"
+        checks.require((known <= np.asarray(hidden, int)).all(), "mlp", rule, known.tolist())
+    rule = "with active, no hidden activation may join the neurons of a layer"
+    joining = [sigma.__name__ for sigma in sigmas[:-1] if sigma in JOINING]
+    checks.require(not joining, "mlp", rule, ", ".join(joining))
+    return active
 
 
 def _checked_dtype(name: str, dtype: Any) -> np.dtype | None:
@@ -350,11 +402,3 @@ def _dropped(key: jax.Array, a: jax.Array, rate: Any) -> jax.Array:
     shape = (a.shape[-1], *a.shape[:-1])
     kept = jnp.moveaxis(jax.random.uniform(key, shape, np.float32) >= rate, 0, -1)
     return jnp.where(kept, a / (1 - rate).astype(a.dtype), 0)
-
-
-def outputs_of(net: Network, params: Params, x: jax.Array, key: jax.Array | None = None):
-    """`net.apply`, given the key if and only if it takes one."""
-    parameters = inspect.signature(net.apply).parameters.values()
-    if any(p.name == "key" or p.kind is p.VAR_KEYWORD for p in parameters):
-        return net.apply(params, x, key=key)
-    return net.apply(params, x)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from fnn.losses import huber, softmax_cross_entropy
-from fnn.network import Model, mlp
+from fnn.model import Model
+from fnn.network import mlp
 from fnn.optimizers import adam, chain, clip_by_global_norm, sgd
 from fnn.partition import is_number, merge, split
 from fnn.schedules import cosine_decay

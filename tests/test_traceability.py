@@ -170,9 +170,9 @@ TABLE = {
         },
     ),
     "mlp": (
-        lambda v: fnn.mlp((3, 8, 2), dropout=v["dropout"]),
+        lambda v: fnn.mlp((3, 8, 2), dropout=v["dropout"], active=v["active"]),
         propagate,
-        {"dropout": drawn(0, 0.9)},
+        {"dropout": drawn(0, 0.9), "active": 1 + RANDOM.permutation(8)[:, None]},
     ),
     "early_stopping": (
         lambda v: fnn.early_stopping(**v),
@@ -205,7 +205,8 @@ def test_the_table_knows_every_factory_and_every_leaf():
              for part in getattr(make(first(leaves)), "optimizers", ())}  # fmt: skip
     public = {value for value in vars(fnn).values()
               if inspect.isclass(value) and hasattr(value, "__dataclass_fields__")}  # fmt: skip
-    assert public - made == {fnn.Model}, "Model holds functions, and no number"
+    # functions, what sweep is told on the host, and what it returns
+    assert public - made == {fnn.Model, fnn.Lanes, fnn.Halving, fnn.Sweep}
     for name, (make, _, leaves) in TABLE.items():
         config = make(first(leaves))
         if name in ("add_decayed_weights", "clip_by_global_norm"):
@@ -319,9 +320,11 @@ def test_every_number_of_a_fit_changes_without_a_compilation():
     def run(lane):
         values = {name: {leaf: column[lane] for leaf, column in leaves.items()}
                   for name, (_, _, leaves) in TABLE.items()}  # fmt: skip
+        adamw = values["adamw"]
+        decays = fnn.Layer(adamw.pop("mask.weight"), adamw.pop("mask.bias"))
         optimizer = fnn.chain(TABLE["clip_by_global_norm"][0](values["clip_by_global_norm"]),
-                              TABLE["adamw"][0](values["adamw"]))  # fmt: skip
-        net = fnn.mlp((3, 2), dropout=values["mlp"]["dropout"])
+                              fnn.adamw(**adamw, mask=(decays, decays)))  # fmt: skip
+        net = fnn.mlp((3, 8, 2), dropout=values["mlp"]["dropout"], active=values["mlp"]["active"])
         stop = fnn.early_stopping(**values["early_stopping"])
         return fnn.fit(net, fnn.squared_error, optimizer, (X, Y), key=jax.random.key(0), epochs=3,
                        stop=stop).history["loss"]  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 from fnn import checks
 from fnn.batches import dataset, mean_by_shares, shares_of
 from fnn.evaluation import check_losses, check_outputs, check_outputs_suit
-from fnn.network import outputs_of
+from fnn.model import outputs_of
 from fnn.optimizers import apply_updates
 from fnn.types import Loss, Network, Optimizer, Params
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fnn.product import product
+from fnn.matmul import matmul
 
 RANDOM = np.random.default_rng(0)
 SHAPES = [(16, 2, 16), (16, 16, 2), (5, 1, 3), (4, 7, 1), (1, 3, 3)]
@@ -16,14 +16,14 @@ def pair(rows, features, out, dtype=np.float64):
 
 def written_out(a, weight):
     """Whether no matrix product is in the program."""
-    return "dot_general" not in jax.jit(product).lower(a, weight).as_text()
+    return "dot_general" not in jax.jit(matmul).lower(a, weight).as_text()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_small_products_are_sums_equal_to_the_matrix_product(x64, shape):
     a, weight = pair(*shape)
     assert written_out(a, weight)
-    np.testing.assert_allclose(product(a, weight), np.asarray(a) @ np.asarray(weight), rtol=1e-13)
+    np.testing.assert_allclose(matmul(a, weight), np.asarray(a) @ np.asarray(weight), rtol=1e-13)
 
 
 def test_large_ones_and_narrow_floats_are_matrix_products():
@@ -35,7 +35,7 @@ def test_large_ones_and_narrow_floats_are_matrix_products():
 @pytest.mark.parametrize("leading", [(), (3,), (2, 3)])
 def test_leading_axes_are_rows(leading):
     a, weight = jnp.asarray(RANDOM.normal(size=(*leading, 4)), np.float32), jnp.ones((4, 2))
-    out = product(a, weight)
+    out = matmul(a, weight)
     assert out.shape == (*leading, 2)
     np.testing.assert_allclose(out, np.asarray(a) @ np.ones((4, 2), np.float32), rtol=1e-5)
 
@@ -47,7 +47,7 @@ def test_first_and_second_derivatives_are_those_of_the_matrix_product(x64, shape
     def of(multiply):
         return lambda a, weight: jnp.sum(jnp.tanh(multiply(a, weight)) ** 2)
 
-    ours, theirs = of(product), of(jnp.matmul)
+    ours, theirs = of(matmul), of(jnp.matmul)
     for derivative in (jax.grad, jax.jacfwd, jax.hessian):
         for argument in (0, 1):
             np.testing.assert_allclose(
@@ -60,7 +60,7 @@ def test_first_and_second_derivatives_are_those_of_the_matrix_product(x64, shape
 
 def test_lanes_have_products_of_their_own():
     a, weight = jnp.ones((3, 4, 2)), jnp.asarray(RANDOM.normal(size=(3, 2, 5)), np.float32)
-    lanes = jax.jit(jax.vmap(product))(a, weight)
+    lanes = jax.jit(jax.vmap(matmul))(a, weight)
     np.testing.assert_allclose(lanes, jnp.matmul(a, weight), rtol=1e-5)
-    shared = jax.vmap(product, in_axes=(None, 0))(a[0], weight)
+    shared = jax.vmap(matmul, in_axes=(None, 0))(a[0], weight)
     np.testing.assert_allclose(shared, jnp.matmul(a, weight), rtol=1e-5)

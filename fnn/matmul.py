@@ -13,14 +13,15 @@ from fnn.dtypes import at_least_float32
 _SMALL = 1024
 
 
-def product(a: jax.Array, weight: jax.Array) -> jax.Array:
+def matmul(a: jax.Array, weight: jax.Array, *, written_out: bool = True) -> jax.Array:
     """What a layer's neurons receive, without biases: a `(..., in)` times weight `(in, out)`.
 
     A product of few numbers is written out as a sum, which the compiler joins with what
     stands beside it: several times faster than the calls of matrix products. Narrow floats
-    go to the matrix product, which adds them up in float32.
+    go to the matrix product, which adds them up in float32. So do all, unless `written_out`.
     """
     small = a.size * weight.shape[1] <= _SMALL and a.dtype == at_least_float32(a.dtype)
+    small &= written_out
     return _sum_of_terms(a, weight) if small else a @ weight
 
 
