@@ -39,7 +39,8 @@ from fnn.metrics import (
     roc_auc,
     root_mean_squared_error,
 )
-from fnn.network import MLP, Layer, Model, mlp
+from fnn.model import Model
+from fnn.network import MLP, Layer, mlp
 from fnn.optimizers import (
     Adam,
     AdamState,
@@ -70,6 +71,7 @@ from fnn.schedules import (
     warmup_cosine_decay,
 )
 from fnn.stopping import EarlyStopping, early_stopping
+from fnn.sweeps import Halving, Lanes, Sweep, Table, halving, lanes, product, sweep
 from fnn.training import Fit, FitState, TrainState, fit, init_state, train_step
 
 __version__ = "0.1.0"
@@ -87,6 +89,8 @@ __all__ = [
     "ExponentialDecay",
     "Fit",
     "FitState",
+    "Halving",
+    "Lanes",
     "Layer",
     "LinearDecay",
     "Model",
@@ -94,6 +98,8 @@ __all__ = [
     "Sgd",
     "SgdState",
     "StandardScaler",
+    "Sweep",
+    "Table",
     "TrainState",
     "WarmupCosineDecay",
     "absolute_error",
@@ -115,10 +121,12 @@ __all__ = [
     "exponential_decay",
     "f1",
     "fit",
+    "halving",
     "huber",
     "identity",
     "init_state",
     "initializers",
+    "lanes",
     "linear_decay",
     "losses",
     "mean_absolute_error",
@@ -127,6 +135,7 @@ __all__ = [
     "mlp",
     "piecewise_constant",
     "precision",
+    "product",
     "r2",
     "recall",
     "relu",
@@ -140,6 +149,7 @@ __all__ = [
     "softmax_cross_entropy",
     "squared_error",
     "standard_scaler",
+    "sweep",
     "tanh",
     "train",
     "train_step",

@@ -1,10 +1,10 @@
-"""`train`: runs on the host, in segments of one compiled program, in touch with the world."""
+"""Runs on the host, in segments of one compiled program, in touch with the world: `train`."""
 
 import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -26,6 +26,48 @@ __all__ = ["train"]
 # many are asked for as take about this many seconds: the pace of the bar and of Ctrl-C.
 _CAPACITY = 64
 _SECONDS = 0.25
+
+
+def capacity_for(epochs: int) -> int:
+    """How many epochs the compiled program of a run of so many holds."""
+    return max(2, min(epochs, _CAPACITY))
+
+
+def in_segments(
+    function: str,
+    advance: Callable[[int], tuple[int, dict[str, Any]]],
+    epochs: int,
+    *,
+    progress: bool | None,
+    seconds: Callable[[], float] = lambda: _SECONDS,
+    ends: Sequence[int] = (),
+) -> int:
+    """Runs epochs a few at a time, with a bar, until done, stopped or interrupted.
+
+    Args:
+      function: Who asks, for the error.
+      advance: Runs so many more epochs, or fewer if all has stopped; how many it ran, and
+        what to show beside the bar, numbers by name.
+      epochs: How many in all.
+      progress: Whether to show a bar, as in `train`.
+      seconds: How long the next call should take.
+      ends: Numbers of epochs after which a call has to end.
+    Returns:
+      How many epochs were run.
+    """
+    done, asked = 0, 1
+    with _bar(function, epochs, progress) as show, _interruptible() as interrupted:
+        while True:
+            to_end = min((end - done for end in ends if end > done), default=epochs)
+            asked = min(asked, epochs - done, capacity_for(epochs), to_end)
+            start = time.perf_counter()
+            advanced, shown = advance(asked)
+            took = time.perf_counter() - start
+            done += advanced
+            show(advanced, shown)
+            if advanced < asked or done == epochs or interrupted.is_set():
+                return done
+            asked = max(1, min(8 * asked, int(asked * seconds() / took)))  # one measure errs
 
 
 def train(  # noqa: D417, `fit` describes them
@@ -86,23 +128,16 @@ def train(  # noqa: D417, `fit` describes them
         data=jax.device_put(problem.data), validation=jax.device_put(problem.validation)
     )
     parts: list[dict[str, np.ndarray]] = []
-    done, asked = 0, 1
-    capacity = max(2, min(epochs, _CAPACITY))
-    with _bar(epochs, progress, problem.plan.monitor) as show, _interruptible() as interrupted:
-        while True:
-            asked = min(asked, epochs - done, capacity)
-            start = time.perf_counter()
-            current, advanced, history = run_epochs(problem, current, asked, capacity=capacity)
-            advanced = int(advanced)  # waits for the segment
-            seconds = time.perf_counter() - start
-            parts.append({name: np.asarray(row)[:advanced] for name, row in history.items()})
-            done += advanced
-            show(advanced, current.latest)
-            stopped = advanced < asked
-            if stopped or done == epochs or interrupted.is_set():
-                break
-            # at most twice as many as before: the first segment's time is mostly compilation
-            asked = max(1, min(2 * asked, int(asked * _SECONDS / seconds)))
+
+    def advance(asked: int) -> tuple[int, dict[str, Any]]:
+        nonlocal current
+        capacity = capacity_for(epochs)
+        current, advanced, history = run_epochs(problem, current, asked, capacity=capacity)
+        advanced = int(advanced)  # waits for the segment
+        parts.append({name: np.asarray(row)[:advanced] for name, row in history.items()})
+        return advanced, {name: current.latest[name] for name in ("loss", problem.plan.monitor)}
+
+    done = in_segments(name, advance, epochs, progress=progress)
     return Fit(_joined(parts, current, epochs), jnp.asarray(done, np.int32), current)
 
 
@@ -119,29 +154,34 @@ def _joined(
 
 
 @contextlib.contextmanager
-def _bar(epochs: int, progress: bool | None, monitor: str) -> Iterator[Callable[[int, dict], None]]:
-    """A function that shows epochs done and the latest values."""
+def _bar(
+    function: str, epochs: int, progress: bool | None
+) -> Iterator[Callable[[int, dict], None]]:
+    """A function that shows more epochs done and the latest values."""
     tqdm = None
     if progress is not False:
         try:
             from tqdm.auto import tqdm
         except ImportError:
             if progress:
-                raise ImportError(
-                    "train: progress=True needs tqdm, to be had with: pip install 'fnn[progress]'"
-                ) from None
+                rule = "progress=True needs tqdm, to be had with: pip install 'fnn[progress]'"
+                raise ImportError(f"{function}: {rule}") from None
     if tqdm is None:
         yield lambda advanced, latest: None
         return
     # None hides it where there is no terminal
     with tqdm(total=epochs, unit="epoch", disable=None if progress is None else False) as bar:
 
-        def show(advanced: int, latest: dict[str, jax.Array]) -> None:
-            values = {name: f"{float(latest[name]):.4g}" for name in ("loss", monitor)}
-            bar.set_postfix(values, refresh=False)
+        def show(advanced: int, values: dict[str, Any]) -> None:
+            texts = {name: _short(value) for name, value in values.items()}
+            bar.set_postfix(texts, refresh=False)
             bar.update(advanced)
 
         yield show
+
+
+def _short(value: Any) -> str:
+    return str(value) if isinstance(value, int) else f"{float(value):.4g}"
 
 
 @contextlib.contextmanager

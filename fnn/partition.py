@@ -41,7 +41,7 @@ def split(function: str, tree: Any) -> tuple[list[Any], Structure]:
     Raises:
       TypeError: A leaf is neither traced nor hashable.
     """
-    leaves, treedef = jax.tree.flatten(_by_value(tree))
+    leaves, treedef = jax.tree.flatten(by_value(tree))
     traced = [leaf for leaf in leaves if is_number(leaf)]
     static = tuple(_Traced if is_number(leaf) else leaf for leaf in leaves)
     for leaf in static:
@@ -69,8 +69,8 @@ def is_number(leaf: Any) -> bool:
     return isinstance(leaf, _NUMBERS) and not isinstance(leaf, bool)
 
 
-def _by_value(tree: Any) -> Any:
-    """Partials turned into pytrees of their arguments, at any depth."""
+def by_value(tree: Any) -> Any:
+    """The tree with partials turned into pytrees of their arguments, at any depth."""
 
     def is_partial(node):
         return isinstance(node, functools.partial)
@@ -78,7 +78,7 @@ def _by_value(tree: Any) -> Any:
     def convert(node):
         if not is_partial(node):
             return node
-        args, keywords = _by_value((node.args, node.keywords))
+        args, keywords = by_value((node.args, node.keywords))
         return jax.tree_util.Partial(node.func, *args, **keywords)
 
     return jax.tree.map(convert, tree, is_leaf=is_partial)

@@ -21,17 +21,17 @@ FLOORS = [
         "batches",
         "initializers",
         "losses",
+        "matmul",
         "metrics",
-        "product",
         "schedules",
         "shapes",
         "stopping",
     },
-    {"data", "network", "optimizers"},
+    {"data", "model", "network", "optimizers"},
     {"evaluation"},
     {"training"},
     {"driver"},
-    set(),  # sweeps
+    {"sweeps"},
     {"plots"},
     {"__init__", "__main__"},
 ]
@@ -40,6 +40,10 @@ FLOORS = [
 INSIDE = {
     "metrics": ["common", "classification", "regression", "__init__"],
     "optimizers": ["common", "sgd", "decay", "adam", "clip", "chain", "__init__"],
+    "sweeps": [
+        *["table", "columns", "halving", "host", "layout", "lanes_last", "chunks", "setup"],
+        *["result", "sweep", "__init__"],
+    ],
     "training": ["control", "step", "packing", "problem", "state", "run", "__init__"],
 }
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn import checks
-from fnn.batches import deal, epoch_order, take, weighted_mean
+from fnn.batches import Dealt, deal, epoch_order, take, weighted_mean
 from fnn.evaluation import measure, predict
 from fnn.partition import Structure, merge, split
 from fnn.stopping import EarlyStopping
@@ -156,20 +156,69 @@ def _run_epochs(structure: Structure, traced: list, capacity: int):
     problem, state, epochs = merge(structure, traced)
     if isinstance(state, Beginning):
         state = begin_state(problem, state)
-    first, last = state.epoch, state.epoch + epochs
+    first = state.epoch
+    state, history = epochs_from(problem, state, first, first + epochs, capacity)
+    return state, state.epoch - first, history
+
+
+Steps = Callable[[Problem, Packing, TrainState, Dealt], tuple[TrainState, jax.Array]]
+"""An epoch's steps: what is to be trained, how it is carried, from where, on which rows; to
+where, and the losses `(steps,)`."""
+
+
+def scanned(
+    problem: Problem, packing: Packing, train: TrainState, dealt: Dealt
+) -> tuple[TrainState, jax.Array]:
+    """The steps of an epoch, one after the other."""
+
+    def step(train: TrainState, batch: tuple):
+        rows, shares = batch
+        return advance(*problem[:3], train, *take(problem.data, rows), shares, packing.unpack)
+
+    return jax.lax.scan(step, train, (dealt.rows, dealt.shares))
+
+
+def epochs_from(
+    problem: Problem,
+    state: FitState,
+    first: jax.Array,
+    last: jax.Array,
+    capacity: int,
+    steps: Steps = scanned,
+) -> tuple[FitState, dict[str, jax.Array]]:
+    """The state after the epochs from `first` to before `last`, and their histories.
+
+    A run that stands at another epoch than `first`, or has ended, is left as it is. Under
+    vmap, lanes for which `first` and the state's order key are the same share their batches.
+
+    Returns:
+      The state, and the histories, `capacity` long.
+    """
     packing = packing_of(problem.optimizer, state.train.params)
     state = _carried(state, packing.pack)
 
     def body(state: FitState, epoch: jax.Array):
-        live = (state.epoch < last) & ~_stopped(problem, state)
+        live = (state.epoch == epoch) & (epoch < last) & ~has_ended(problem, state)
         state = jax.lax.cond(
-            any_lane(live), lambda s: _epoch(problem, packing, s, epoch, live), lambda s: s, state
+            any_lane(live),
+            lambda s: _epoch(problem, packing, s, epoch, live, steps),
+            lambda s: s,
+            state,
         )
         return state, state.latest
 
     epochs = first + jnp.arange(capacity, dtype=np.int32)
     state, history = jax.lax.scan(body, state, epochs)
-    return _carried(state, packing.unpack), state.epoch - first, history
+    return _carried(state, packing.unpack), history
+
+
+def has_ended(problem: Problem, state: FitState) -> jax.Array:
+    """Whether a run has diverged or stopped, `()`."""
+    ended = state.diverged_at >= 0
+    if problem.stop is not None:
+        best = problem.plan.sign * state.best_value[problem.plan.monitor]
+        ended |= problem.stop.reached(best, state.wait, state.epoch, problem.plan.sign)
+    return ended
 
 
 def _carried(state: FitState, convert: Callable[[Any], Any]) -> FitState:
@@ -181,22 +230,21 @@ def _carried(state: FitState, convert: Callable[[Any], Any]) -> FitState:
 
 
 def _epoch(
-    problem: Problem, packing: Packing, state: FitState, epoch: jax.Array, live: jax.Array
+    problem: Problem,
+    packing: Packing,
+    state: FitState,
+    epoch: jax.Array,
+    live: jax.Array,
+    steps: Steps,
 ) -> FitState:
     """The state after one more epoch, unless this lane has stopped or the epoch breaks.
 
     `epoch` is `state.epoch` of every lane that lives, and the same for all of them, so that
     lanes share their batches; `state.epoch` is not, once one of them has stopped.
     """
-    data = problem.data
-    order = epoch_order(jax.random.fold_in(state.order_key, epoch), data.rows)
-    dealt = deal(data, order, problem.plan.batch_size)
-
-    def step(train: TrainState, batch):
-        rows, shares = batch
-        return advance(*problem[:3], train, *take(data, rows), shares, packing.unpack)
-
-    train, losses = jax.lax.scan(step, state.train, (dealt.rows, dealt.shares))
+    order = epoch_order(jax.random.fold_in(state.order_key, epoch), problem.data.rows)
+    dealt = deal(problem.data, order, problem.plan.batch_size)
+    train, losses = steps(problem, packing, state.train, dealt)
     loss = weighted_mean(losses, dealt.weights)
     # the first loss that is not finite, or else the last step, which broke the parameters
     broken = jnp.append(~jnp.isfinite(losses), True)
@@ -241,14 +289,6 @@ def _record(problem: Problem, params: Params, loss: jax.Array) -> dict[str, jax.
         return {"loss": loss}
     outputs = predict(problem.net, params, validation.x, _VALIDATION_ROWS)
     return {"loss": loss, **measure(problem.net, problem.metrics, outputs, validation)}
-
-
-def _stopped(problem: Problem, state: FitState) -> jax.Array:
-    stopped = state.diverged_at >= 0
-    if problem.stop is not None:
-        best = problem.plan.sign * state.best_value[problem.plan.monitor]
-        stopped |= problem.stop.reached(best, state.wait, state.epoch, problem.plan.sign)
-    return stopped
 
 
 def _all_finite(tree: Any) -> jax.Array:

@@ -85,7 +85,7 @@ def begin_state(problem: Problem, begin: Beginning) -> FitState:
         train = init_state(problem.net, problem.optimizer, train)
     order_key = begin.order_key
     if order_key is None:
-        order_key = jax.random.fold_in(train.key, np.uint32(2**32 - 1))  # a step never made
+        order_key = own_order_key(train.key)
 
     latest = {name: _unknown(like) for name, like in problem.plan.records}
     value = latest[problem.plan.monitor]
@@ -102,6 +102,11 @@ def begin_state(problem: Problem, begin: Beginning) -> FitState:
         diverged_step=never,
         latest=latest,
     )
+
+
+def own_order_key(step_key: jax.Array) -> jax.Array:
+    """The key of a run's batch order where none is given, from that of its `TrainState`."""
+    return jax.random.fold_in(step_key, np.uint32(2**32 - 1))  # a step never made
 
 
 def begun(problem: Problem, begin: FitState | Beginning) -> FitState:

@@ -1,0 +1,237 @@
+"""What is swept, and where its lanes begin: the arguments of a sweep, checked."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from fnn import checks
+from fnn.batches import Dataset
+from fnn.network import MLP
+from fnn.partition import by_value, is_number, split
+from fnn.shapes import shapes_of
+from fnn.sweeps.chunks import Varied
+from fnn.sweeps.columns import columns_of, is_lanes, marked, number_of_lanes, of_lane
+from fnn.sweeps.host import from_host, is_key, rows_of, to_host
+from fnn.training.problem import Problem, checked_problem
+from fnn.training.state import FitState, begin_state, checked_state, own_order_key
+from fnn.training.step import TrainState
+
+# How many times the useful work may be done before it has to be said that this is meant.
+_PADDING = 4
+
+
+class Setup(NamedTuple):
+    """The checked arguments of a sweep."""
+
+    size: int
+    """The number of lanes."""
+    problem: Problem
+    """That of the first lane."""
+    varied: Varied
+    """That of all lanes, and the keys of their batch orders."""
+    order_key: jax.Array
+    """`()`, or `(lanes,)` where each has its own."""
+    begin_at: Any
+    """On the host, a row per lane: keys, `TrainState`s or `FitState`s without `order_key`."""
+    like: FitState
+    """The state of one lane, or its shapes."""
+    columns: dict[str, np.ndarray]
+    """What was swept, by path."""
+    labels: dict[str, np.ndarray]
+    padding: float
+    """How many times the useful work is done."""
+
+
+def checked_setup(  # noqa: D417, `sweep` describes the others
+    function: str,
+    arguments: Mapping[str, Any],
+    options: Mapping[str, Any],
+    *,
+    key: Any,
+    state: Any,
+    order_key: Any,
+    shared_order: bool,
+    labels: Mapping[str, Any] | None,
+    allow_padding: bool,
+) -> Setup:
+    """The arguments of a sweep, checked before anything is compiled.
+
+    Args:
+      function: Who asks, for the errors.
+      arguments: By name, those of `checked_problem` that can be swept.
+      options: Its others.
+    Raises:
+      ValueError, TypeError: As `sweep` says.
+    """
+    arguments = {what: marked(argument) for what, argument in arguments.items()}
+    columns = columns_of(arguments)
+    start = _keys(function, "key", key) if state is None else state
+    if order_key is not None:
+        order_key = _keys(function, "order_key", order_key)
+    leaves = jax.tree.leaves((by_value(arguments), start, order_key))
+    traced = any(isinstance(leaf, Tracer) for leaf in leaves)
+    rule = "arguments must be known, as it runs on the host (under transformations, fit does)"
+    checks.require(not traced, function, rule, "tracers")
+    given = {"key" if state is None else "state": start, "order_key": order_key}
+    own = {what: _key_of(value) for what, value in given.items() if _has_lanes(value)}
+    size = number_of_lanes(function, columns | own)
+
+    def problem_of(lane: int) -> Problem:
+        return checked_problem(function, **of_lane(arguments, lane), **options)
+
+    problem = problem_of(0)
+    for lane in _telling_lanes(columns):
+        problem_of(lane)
+    padding = _padding(arguments["net"])
+    rule = f"padding must cost at most {_PADDING} times the useful work, or allow_padding=True"
+    checks.require(padding <= _PADDING or allow_padding, function, rule, f"{padding:.3g} times")
+
+    first: Any = _first_of(start) if _has_lanes(start) else start
+    first_order: Any = _first_of(order_key) if _has_lanes(order_key) else order_key
+    begin: Any = checked_state(
+        function,
+        problem,
+        first if state is None else None,
+        None if state is None else first,
+        first_order,
+    )
+    if isinstance(start, FitState):
+        like, order_key = begin, start.order_key
+        begin_at = to_host(start._replace(order_key=None))
+    else:
+        like = shapes_of(function, begin_state, (problem, begin))
+        begin_at = to_host(start)
+        if order_key is None:
+            order_key = _own_order_keys(start, size, shared_order)
+    if not _has_lanes(start):
+        begin_at = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (size, *leaf.shape)), begin_at)
+    labels = _checked_labels(function, labels or {}, own, columns, size)
+    numbers = {name: _plain(values) for name, values in columns.items()}
+    varied = _varied(function, problem, arguments, order_key)
+    return Setup(size, problem, varied, order_key, begin_at, like, numbers, labels, padding)
+
+
+def _keys(function: str, name: str, keys: Any) -> jax.Array:
+    """One key, or one per lane, typed."""
+    shape = np.shape(keys)
+    typed = is_key(keys)
+    if len(shape) == (1 if typed else 2) and shape[0] > 0:
+        checks.key(function, keys[0])
+        return keys if typed else jax.random.wrap_key_data(jnp.asarray(keys))
+    return checks.key(function, keys)
+
+
+def _key_of(start: Any) -> Any:
+    """The keys in a state, or the keys themselves."""
+    if isinstance(start, FitState):
+        start = start.train
+    return start.key if isinstance(start, TrainState) else start
+
+
+def _has_lanes(start: Any) -> bool:
+    """Whether keys, or a state by its key, are those of many lanes."""
+    key = _key_of(start)
+    return key is not None and np.ndim(key) == (1 if is_key(key) else 2)
+
+
+def _first_of(start: Any) -> Any:
+    """The first lane's."""
+    if not isinstance(start, FitState):
+        return from_host(rows_of(to_host(start), 0))
+    order_key = start.order_key[0] if start.order_key.ndim else start.order_key
+    one = from_host(rows_of(to_host(start._replace(order_key=None)), 0))
+    return one._replace(order_key=order_key)
+
+
+def _own_order_keys(start: Any, size: int, shared_order: bool) -> jax.Array:
+    """The order keys that `fit` derives from the lanes' keys, or the first lane's."""
+    many = jnp.reshape(_key_of(start), -1)
+    if not isinstance(start, TrainState):
+        many = jax.vmap(lambda key: jax.random.split(key)[1])(many)
+    many = jax.vmap(own_order_key)(many)
+    return many[0] if shared_order else jnp.broadcast_to(many, size)
+
+
+def _telling_lanes(columns: Mapping[str, Any]) -> list[int]:
+    """Lanes with the lowest and highest values of what no config has checked."""
+    lanes = set()
+    for name, values in columns.items():
+        if name.split(".")[0] in ("loss", "metrics", "data", "validation") and not is_key(values):
+            flat = np.asarray(values).reshape(len(values), -1)
+            lanes |= {int(flat.min(axis=1).argmin()), int(flat.max(axis=1).argmax())}
+    return sorted(lanes)
+
+
+def _padding(net: Any) -> float:
+    """How many times the useful multiplications are done."""
+    if not isinstance(net, MLP) or net.active is None:
+        return 1.0
+    active: Any = net.active
+    active = np.atleast_2d(active.values if is_lanes(active) else active).astype(float)
+    ends = np.ones((len(active), 1))
+    widths = np.concatenate([ends * net.sizes[0], active, ends * net.sizes[-1]], axis=1)
+    useful = np.sum(widths[:, :-1] * widths[:, 1:])
+    full = len(active) * sum(a * b for a, b in itertools.pairwise(net.sizes))
+    return float(full / useful)
+
+
+def _checked_labels(
+    function: str, labels: Mapping[str, Any], own: Mapping[str, Any], columns: Any, size: int
+) -> dict[str, np.ndarray]:
+    rule = "labels must be a dict from names to one value per lane"
+    checks.require(isinstance(labels, Mapping), function, rule, repr(labels), TypeError)
+    found = {}
+    for name, values in labels.items():
+        array = np.asarray(values)
+        fits = isinstance(name, str) and array.shape == (size,)
+        rule = f"each of labels must have one value per lane ({size},)"
+        checks.require(fits, function, rule, f"{name!r} of shape {array.shape}")
+        taken = name in columns
+        checks.require(not taken, function, "labels must have names of their own", repr(name))
+        found[name] = array
+    if "key" in own and "seed" not in found:
+        found["seed"] = _plain(own["key"])
+    return found
+
+
+def _plain(values: Any) -> np.ndarray:
+    """The values as numbers; keys are numbered in the order in which they appear."""
+    if not is_key(values):
+        return np.asarray(values)
+    numbers: dict[bytes, int] = {}
+    rows = np.asarray(jax.random.key_data(values))
+    return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in rows])
+
+
+def _varied(function: str, problem: Problem, arguments: Mapping, order_key: jax.Array) -> Varied:
+    """The problems of all lanes, taken apart like that of the first."""
+    _, structure = split(function, (problem, order_key))
+    given = arguments["metrics"] or {}
+    measures = {f"validation_{name}": metric for name, metric in given.items()}
+    many = problem._replace(
+        net=arguments["net"],
+        loss=arguments["loss"],
+        optimizer=arguments["optimizer"],
+        data=_with_lanes(problem.data, arguments["data"]),
+        validation=_with_lanes(problem.validation, arguments["validation"]),
+        metrics=problem.metrics and {"validation_loss": arguments["loss"], **measures},
+        stop=arguments["stop"],
+    )
+    leaves = jax.tree.leaves(by_value((many, order_key)), is_leaf=is_lanes)
+    found = [leaf for leaf in leaves if is_lanes(leaf) or is_number(leaf)]
+    traced = [leaf.values if is_lanes(leaf) else leaf for leaf in found]
+    own_order = order_key.ndim == 1
+    return Varied(structure, traced, (*map(is_lanes, found[:-1]), own_order))
+
+
+def _with_lanes(checked: Dataset | None, given: Any) -> Dataset | None:
+    """The checked data, with what is marked in place of the first lane's."""
+    if checked is None:
+        return None
+    parts: Any = itertools.zip_longest(checked, given)
+    return Dataset(*[part if is_lanes(part) else known for known, part in parts])
