@@ -11,12 +11,11 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
-from bench import cold_start, growth, report, single_run
+from bench import cold_start, growth, report, single_run, sweeps
 from bench.rows import text
 
-# A question is a module with NAME, names() and measure(name, rounds, quick). One about
-# sweeps will stand here too.
-QUESTIONS: list[ModuleType] = [single_run, cold_start, growth]
+# A question is a module with NAME, names() and measure(name, rounds, quick).
+QUESTIONS: list[ModuleType] = [single_run, cold_start, growth, sweeps]
 
 _PACKAGES = ["fnn", "jax", "jaxlib", "numpy", "torch", "flax", "optax", "equinox", "keras",
              "scikit-learn"]  # fmt: skip

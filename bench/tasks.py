@@ -32,6 +32,8 @@ class Task:
     batch_size: int
     epochs: int
     learning_rate: float = 1e-3
+    lanes: int = 1
+    """How many such networks, each with first weights of its own."""
 
     @property
     def batch_rows(self) -> np.ndarray:
@@ -70,8 +72,18 @@ class Task:
         return x.astype(np.float32), y
 
     def params(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """A weight `(in, out)`, He's uniform, and a bias `(out,)`, 0, of every layer."""
-        random = np.random.default_rng(1)
+        """A weight `(in, out)`, He's uniform, and a bias `(out,)`, 0, of every layer.
+
+        Of several networks `(lanes, in, out)` and `(lanes, out)`.
+        """
+        if self.lanes == 1:
+            return self._params(1)
+        lanes = [self._params((1, lane)) for lane in range(self.lanes)]
+        layers = zip(*lanes, strict=True)
+        return [tuple(map(np.stack, zip(*layer, strict=True))) for layer in layers]
+
+    def _params(self, seed: int | tuple[int, int]) -> list[tuple[np.ndarray, np.ndarray]]:
+        random = np.random.default_rng(seed)
         params = []
         for fan_in, out in itertools.pairwise(self.sizes):
             bound = np.sqrt(6 / fan_in)

@@ -40,6 +40,7 @@ def in_segments(
     *,
     progress: bool | None,
     seconds: Callable[[], float] = lambda: _SECONDS,
+    at_most: int = _CAPACITY,
     ends: Sequence[int] = (),
 ) -> int:
     """Runs epochs a few at a time, with a bar, until done, stopped or interrupted.
@@ -51,6 +52,7 @@ def in_segments(
       epochs: How many in all.
       progress: Whether to show a bar, as in `train`.
       seconds: How long the next call should take.
+      at_most: How many epochs a call runs at most.
       ends: Numbers of epochs after which a call has to end.
     Returns:
       How many epochs were run.
@@ -59,7 +61,7 @@ def in_segments(
     with _bar(function, epochs, progress) as show, _interruptible() as interrupted:
         while True:
             to_end = min((end - done for end in ends if end > done), default=epochs)
-            asked = min(asked, epochs - done, capacity_for(epochs), to_end)
+            asked = min(asked, epochs - done, capacity_for(epochs), at_most, to_end)
             start = time.perf_counter()
             advanced, shown = advance(asked)
             took = time.perf_counter() - start

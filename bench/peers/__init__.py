@@ -29,11 +29,24 @@ PEERS = {
 }
 """Modules by the name to show, in the order to show them in."""
 
+SWEEPS = {
+    "fnn-sweep": "fnn_sweep",
+    "flax-vmap": "flax_vmap",
+    "flax-vmap-shared": "flax_vmap_shared",
+    "torch-func": "torch_func",
+    "scikit-learn-2": "scikit_learn_jobs",
+}
+"""Modules that train many networks at once, and return the losses of all, `(lanes, epochs)`."""
+
+STOPPING = "fnn-stopping"
+"""The same as ours, but seven of eight lanes stop after an eighth of the epochs."""
+
 YARDSTICK = "matrix-product"
 """What this machine can do at most: no peer, but run like one."""
 
 
 def load(name: str) -> ModuleType:
     """The peer's module, which imports its library only now."""
-    module = "matrix_product" if name == YARDSTICK else PEERS[name]
+    others = {YARDSTICK: "matrix_product", STOPPING: "fnn_sweep_stopping"}
+    module = (PEERS | SWEEPS | others)[name]
     return importlib.import_module(f"{__name__}.{module}")

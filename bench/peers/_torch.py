@@ -30,10 +30,13 @@ def network(task: Task, params: list | None) -> nn.Sequential:
 def train(
     task: Task, step: Step, x: torch.Tensor, y: torch.Tensor, orders: np.ndarray | None
 ) -> np.ndarray:
-    """Calls `step(x, y)`, which returns the loss, on every batch of every epoch."""
+    """Calls `step(x, y)`, which returns the loss or those of all lanes, on all batches."""
     losses = []
     for epoch in range(task.epochs):
         order = torch.randperm(task.rows) if orders is None else torch.from_numpy(orders[epoch])
         for rows in order.split(task.batch_size):
             losses.append(step(x[rows], y[rows]).detach())
-    return task.epoch_losses(torch.stack(losses).numpy())
+    steps = torch.stack(losses).numpy()
+    if steps.ndim == 1:
+        return task.epoch_losses(steps)
+    return np.stack([task.epoch_losses(lane) for lane in steps.T])

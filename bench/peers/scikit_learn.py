@@ -4,6 +4,7 @@ Of two classes it makes one logistic output: the same function with less work, b
 the one weight half as far as the difference of two.
 """
 
+import functools
 import warnings
 from collections.abc import Callable
 
@@ -18,7 +19,15 @@ TAKES_ORDERS = False
 
 def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callable[[], np.ndarray]:
     """The run, as told in `bench.peers`."""
-    model = MLPClassifier(
+    classifier = model(task)
+    if params is not None:
+        begun(task, classifier, x, y)
+    return functools.partial(train, task, classifier, x, y, params)
+
+
+def model(task: Task) -> MLPClassifier:
+    """A new classifier for the task."""
+    return MLPClassifier(
         task.sizes[1:-1],
         alpha=0,
         batch_size=task.batch_size,
@@ -27,25 +36,30 @@ def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callabl
         n_iter_no_change=np.inf,
         random_state=0,
     )
+
+
+def begun(task: Task, classifier: MLPClassifier, x: np.ndarray, y: np.ndarray) -> MLPClassifier:
+    """The same after an epoch: it starts from given weights only where it goes on from its own."""
+    _fit(classifier.set_params(max_iter=1, warm_start=True), x, y)
+    return classifier.set_params(max_iter=task.epochs)
+
+
+def train(
+    task: Task, classifier: MLPClassifier, x: np.ndarray, y: np.ndarray, params: list | None
+) -> np.ndarray:
+    """The losses of a run, from `params` where they are given and the classifier is `begun`."""
     if params is not None:
-        # it starts from given weights only where it goes on from its own
-        _fit(model.set_params(max_iter=1, warm_start=True), x, y).set_params(max_iter=task.epochs)
-        weight, bias = params[-1]
         if task.sizes[-1] == 2:
-            weight, bias = np.diff(weight), np.diff(bias)
-        params = [*params[:-1], (weight, bias)]
-
-    def run() -> np.ndarray:
-        if params is not None:  # copies, as it updates in place
-            model.coefs_ = [weight.copy() for weight, _ in params]
-            model.intercepts_ = [bias.copy() for _, bias in params]
-        _fit(model, x, y)
-        return np.asarray(model.loss_curve_[-task.epochs :])
-
-    return run
+            weight, bias = params[-1]
+            params = [*params[:-1], (np.diff(weight), np.diff(bias))]
+        # copies, as it updates in place
+        classifier.coefs_ = [weight.copy() for weight, _ in params]
+        classifier.intercepts_ = [bias.copy() for _, bias in params]
+    _fit(classifier, x, y)
+    return np.asarray(classifier.loss_curve_[-task.epochs :])
 
 
-def _fit(model: MLPClassifier, x: np.ndarray, y: np.ndarray) -> MLPClassifier:
+def _fit(classifier: MLPClassifier, x: np.ndarray, y: np.ndarray) -> None:
     with warnings.catch_warnings():  # it would rather decide by itself when to end
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(x, y)
+        classifier.fit(x, y)

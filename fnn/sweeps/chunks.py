@@ -162,6 +162,7 @@ class Runs:
         *,
         epochs: int,
         capacity: int,
+        lanes_end: bool,
         at_once: int | None,
     ):
         """Nothing is run yet, but the program is compiled.
@@ -173,6 +174,7 @@ class Runs:
           size: The number of lanes.
           epochs: How many are to be run at most.
           capacity: How many epochs a call of the program holds.
+          lanes_end: Whether lanes are going to end before the last epoch.
           at_once: Lanes in a chunk on each device; None to choose.
         """
         self.alive = np.ones(size, bool)
@@ -191,7 +193,13 @@ class Runs:
         self._numbers = to_host(varied.traced)
         like = jax.eval_shape(without_keys, like._replace(order_key=None))
         state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
-        layout = layout_of(size, state_bytes, along_vectors=along_vectors(problem), at_once=at_once)
+        layout = layout_of(
+            size,
+            state_bytes,
+            along_vectors=along_vectors(problem),
+            lanes_end=lanes_end,
+            at_once=at_once,
+        )
         while True:
             self._layout, mesh = layout, layout.mesh
             self._program = Program(varied.structure, varied.swept, capacity, mesh)
@@ -223,8 +231,9 @@ class Runs:
         for lanes in self._dealt(np.arange(len(self.alive))):
             traced, rows = self._traced(lanes), self._rows(lanes)
             state = _begin(self._program, traced, self._put(rows_of(start, rows)))
-            is_there = np.arange(len(rows)) < len(lanes)
-            state = state._replace(epoch=jnp.where(is_there, state.epoch, -1))
+            if len(lanes) < len(rows):
+                is_there = np.arange(len(rows)) < len(lanes)
+                state = state._replace(epoch=jnp.where(is_there, state.epoch, -1))
             self._chunks.append(self._kept(_Chunk(lanes, traced, state)))
 
     def resume(self, state: FitState) -> np.ndarray:

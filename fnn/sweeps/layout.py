@@ -11,7 +11,10 @@ from jax.sharding import Mesh
 # Where memory is the machine's own, the states of a device's lanes are to take no more than
 # a core keeps near itself, and beyond so many lanes nothing is gained.
 _NEAR_BYTES = 2**20
-_MOST_LANES = 128
+_MOST_LANES = 256
+# Where lanes are going to end, each core has so many chunks to begin with, if they do not come
+# too small: so all cores have some left when most lanes have ended.
+_CHUNKS, _LEAST_LANES = 8, 32
 # Lanes that lie along vectors are to fill them.
 _VECTOR = 16
 # So much memory may be taken to spare small states the way to the host and back.
@@ -38,21 +41,26 @@ class Layout(NamedTuple):
         return Mesh(np.array(self.devices), ("lanes",)) if len(self.devices) > 1 else None
 
 
-def layout_of(size: int, state_bytes: int, *, along_vectors: bool, at_once: int | None) -> Layout:
+def layout_of(
+    size: int, state_bytes: int, *, along_vectors: bool, lanes_end: bool, at_once: int | None
+) -> Layout:
     """A layout for so many lanes.
 
     Args:
       size: The number of lanes.
       state_bytes: What the state of one lane takes.
       along_vectors: Whether lanes lie along vectors.
+      lanes_end: Whether lanes are going to end before the last epoch.
       at_once: Lanes in a chunk on each device, or None to choose.
     """
     devices = tuple(jax.local_devices())
     own_memory = bool(devices[0].memory_stats())
     threads = 1 if own_memory else max(1, _cores() // len(devices))
     if at_once is None:
-        most = size if own_memory else min(max(2, _NEAR_BYTES // state_bytes), _MOST_LANES)
         workers = threads * len(devices)
+        most = size if own_memory else min(max(2, _NEAR_BYTES // state_bytes), _MOST_LANES)
+        if lanes_end:
+            most = min(most, max(_LEAST_LANES, -(-size // (_CHUNKS * workers))))
         rounds = -(-size // (most * workers))
         at_once = -(-size // (rounds * workers))
         if along_vectors:

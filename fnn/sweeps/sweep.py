@@ -22,9 +22,9 @@ from fnn.types import Loss, Metric, Network, Optimizer
 __all__ = ["sweep"]
 
 # A call of the program takes about this long where lanes may stop: long beside what the host
-# does in between, and still lanes that have stopped are soon out of the way. Else only the
-# bar and Ctrl-C wait for all chunks' calls together.
-_CALL_SECONDS, _ALL_SECONDS = 0.03, 0.25
+# does in between; but it is at most such a share of the epochs, so that lanes that have stopped
+# are soon out of the way. Else only the bar and Ctrl-C wait for all chunks' calls together.
+_CALL_SECONDS, _CALLS, _ALL_SECONDS = 0.03, 16, 0.25
 
 
 def sweep(  # noqa: D417, `fit` describes the others
@@ -116,11 +116,17 @@ def sweep(  # noqa: D417, `fit` describes the others
         name, arguments, options, key=key, state=state, order_key=order_key,
         shared_order=shared_order, labels=labels, allow_padding=allow_padding,
     )  # fmt: skip
-    capacity = capacity_for(epochs)
+    lanes_end = stop is not None or halving is not None
     runs = Runs(
-        setup.problem, setup.varied, setup.like, setup.size,
-        epochs=epochs, capacity=capacity, at_once=at_once,
-    )  # fmt: skip
+        setup.problem,
+        setup.varied,
+        setup.like,
+        setup.size,
+        epochs=epochs,
+        capacity=capacity_for(epochs),
+        lanes_end=lanes_end,
+        at_once=at_once,
+    )
     if isinstance(setup.begin_at, FitState):
         competing = runs.resume(setup.begin_at)
         rule = "lanes that go on must stand at one epoch (but for those that halving left behind)"
@@ -152,9 +158,18 @@ def sweep(  # noqa: D417, `fit` describes the others
 
         def seconds() -> float:
             by_calls = runs.rounds * _CALL_SECONDS
-            return by_calls if stop is not None else max(by_calls, _ALL_SECONDS)
+            return by_calls if lanes_end else max(by_calls, _ALL_SECONDS)
 
-        in_segments(name, advance, epochs, progress=progress, seconds=seconds, ends=rungs)
+        at_most = max(1, epochs // _CALLS) if lanes_end else epochs
+        in_segments(
+            name,
+            advance,
+            epochs,
+            progress=progress,
+            seconds=seconds,
+            at_most=at_most,
+            ends=rungs,
+        )
     finished = ~runs.alive | (runs.done == epochs)
     last = from_host(runs.collected())
     return Sweep(
