@@ -1,10 +1,11 @@
 """What the last whole run recorded, as the README's table and as a picture."""
 
+import itertools
 import json
 from pathlib import Path
 
-from bench.measure import spread
-from bench.peers import PEERS
+from bench.measure import Spread, spread
+from bench.peers import OUR_SWEEP, PEERS, SWEEPS
 from bench.rows import OURS, Row
 
 HOME = Path(__file__).parent
@@ -13,7 +14,9 @@ PICTURE = HOME / "results.png"
 README = HOME.parent / "README.md"
 
 _BEGIN, _END = "<!-- bench: begin -->", "<!-- bench: end -->"
-_SHOWN = ("single-run", "cold-start")
+# questions and the peers that are columns of their table
+_TABLES = {("single-run", "cold-start"): PEERS, ("sweep",): SWEEPS}
+_SHOWN = tuple(itertools.chain(*_TABLES))
 
 
 def publish() -> None:
@@ -34,29 +37,52 @@ def shown_rows(facts: dict) -> list[Row]:
 
 def table(facts: dict) -> str:
     """Markdown: how many times as fast fnn is, a line for each row, a column for each peer."""
-    peers = [peer for peer in PEERS if peer != OURS]
-    lines = ["| | fnn | " + " | ".join(peers) + " |", "|---|---|" + "---|" * len(peers)]
-    remarks = []
-    for row in shown_rows(facts):
-        entries = {entry.peer: entry for entry in row.entries}
-        ours = spread(entries[OURS].samples)
-        cells = [row.title, f"{float(f'{ours.median:.3g}'):,g} {row.unit}"]
-        for peer in peers:
-            ratio = row.ratio(entries[peer]) if peer in entries else None
-            cells.append(
-                f"{ratio.median:.3g} ({ratio.low:.3g} to {ratio.high:.3g})" if ratio else ""
-            )
-            target = row.targets.get(peer, 0)
-            if ratio and ratio.median < target:
-                remarks.append(f"{row.title}: {ratio.median:.3g} of {target:.3g} wanted, {peer}")
-        lines.append("| " + " | ".join(cells) + " |")
+    lines, remarks = [], []
+    for questions, peers in _TABLES.items():
+        rows = [row for row in shown_rows(facts) if row.name.startswith(questions)]
+        theirs = [peer for peer in peers if peer not in (OURS, OUR_SWEEP)]
+        lines += ["| | fnn | " + " | ".join(theirs) + " |", "|---|---|" + "---|" * len(theirs)]
+        others = []
+        for row in rows:
+            ratios = {entry.peer: row.ratio(entry) for entry in row.entries}
+            cells = [row.title, _ours(row)]
+            if not set(ratios) & set(theirs):
+                others.append(row)
+                continue
+            cells += [_ratio(ratios.get(peer)) for peer in theirs]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+        for row in others:
+            beside = [f"{_ratio(row.ratio(e))} times as fast as: {e.peer}" for e in row.entries[1:]]
+            lines += [f"{row.title}: {_ours(row)}, {'; '.join(beside)}.", ""]
+        remarks += [remark for row in rows for remark in _short_of(row)]
     machine, versions = facts["machine"], facts["versions"]
     where = f"{machine['processor']}, {machine['cores']} cores"
     with_what = ", ".join(f"{package} {version}" for package, version in versions.items())
-    lines += ["", f"Measured on {facts['date']}: {where}; {with_what}."]
+    lines.append(f"Measured on {facts['date']}: {where}; {with_what}.")
     if remarks:
         lines += ["", "Short of what we set out for: " + "; ".join(remarks) + "."]
     return "\n".join(lines)
+
+
+def _ours(row: Row) -> str:
+    ours = next(entry for entry in row.entries if entry.peer == OURS)
+    return f"{float(f'{spread(ours.samples).median:.3g}'):,g} {row.unit}"
+
+
+def _ratio(ratio: Spread | None) -> str:
+    return f"{ratio.median:.3g} ({ratio.low:.3g} to {ratio.high:.3g})" if ratio else ""
+
+
+def _short_of(row: Row) -> list[str]:
+    """The targets that the row does not reach."""
+    ratios = {entry.peer: row.ratio(entry) for entry in row.entries}
+    reached = {peer: ratio.median for peer, ratio in ratios.items() if ratio}
+    return [
+        f"{row.title}: {reached[peer]:.3g} of {target:.3g} wanted, {peer}"
+        for peer, target in row.targets.items()
+        if reached.get(peer, target) < target
+    ]
 
 
 def draw(facts: dict, path: Path) -> None:

@@ -11,14 +11,13 @@ import dataclasses
 import numpy as np
 
 from bench.measure import in_turns
-from bench.peers import STOPPING, SWEEPS
+from bench.peers import OUR_SWEEP, STOPPING, SWEEPS
 from bench.rows import OURS, Entry, Row, entries
 from bench.tasks import Task
 from bench.workers import data_of, started
 
 NAME = "sweep"
 
-_SWEEP = "fnn-sweep"
 _TWO = (2, 16, 2)
 
 TASKS = {
@@ -78,7 +77,7 @@ def measure(name: str, rounds: int, quick: bool) -> Row:
         for peer, its_task in own.items():
             found, failed = started([peer], its_task, data, stack)
             workers, problems = workers | found, problems | failed
-        ours = workers[_SWEEP].verify("batch")
+        ours = workers[OUR_SWEEP].verify("batch")
         for peer, worker in workers.items():
             if not _are_other(task, peer):
                 theirs = worker.verify("batch")
@@ -96,7 +95,7 @@ def measure(name: str, rounds: int, quick: bool) -> Row:
     figures = {}
     for peer, losses in last.items():
         lanes, epochs = losses.shape
-        mean, our_mean = losses[:, -1].mean(), last[_SWEEP][:lanes, epochs - 1].mean()
+        mean, our_mean = losses[:, -1].mean(), last[OUR_SWEEP][:lanes, epochs - 1].mean()
         if not np.isclose(mean, our_mean, rtol=_NEAR) and not _are_other(task, peer):
             problems[peer] = f"ends with loss {mean:.4g}, {our_mean:.4g} ours"
         figures[peer] = {"loss": float(mean), "first run s": firsts[peer]}
@@ -109,10 +108,10 @@ def measure(name: str, rounds: int, quick: bool) -> Row:
 
 def _lanes(rounds: int, quick: bool) -> Row:
     """Whether a lane costs the same among many."""
-    task = Task("lanes", _TWO, 1000, 16, epochs=2 if quick else 10, lanes=_MANY)
-    few = dataclasses.replace(task, lanes=_FEW, epochs=task.epochs * 20)
+    task = Task("lanes", _TWO, 1000, 16, epochs=5 if quick else 50, lanes=_MANY)
+    few = dataclasses.replace(task, lanes=_FEW)
     tasks = {OURS: task, f"{_FEW} lanes": few}
-    samples, figures, problems = _of_ours(tasks, dict.fromkeys(tasks, _SWEEP), rounds)
+    samples, figures, problems = _of_ours(tasks, dict.fromkeys(tasks, OUR_SWEEP), rounds)
     for name, its_task in tasks.items():
         samples[name] = [s / its_task.steps / its_task.lanes * 1e6 for s in samples[name]]
     title = f"{_MANY:,} lanes of 2-16-2, beside {_FEW}"
@@ -123,7 +122,7 @@ def _lanes(rounds: int, quick: bool) -> Row:
 def _stopping(rounds: int, quick: bool) -> Row:
     """What lanes cost that have stopped."""
     task = Task("stopping", _TWO, 1000, 16, epochs=16 if quick else 96, lanes=1024)
-    peers = {OURS: STOPPING, "none stops": _SWEEP}
+    peers = {OURS: STOPPING, "none stops": OUR_SWEEP}
     samples, figures, problems = _of_ours(dict.fromkeys(peers, task), peers, rounds)
     title = "1,024 lanes of 2-16-2, of which 7 of 8 stop after an eighth of the epochs"
     found = entries(samples, figures, problems)
@@ -161,4 +160,4 @@ def _are_other(task: Task, peer: str) -> bool:
 
 
 def _named_ours(found: list[Entry]) -> list[Entry]:
-    return [dataclasses.replace(e, peer=OURS) if e.peer == _SWEEP else e for e in found]
+    return [dataclasses.replace(e, peer=OURS) if e.peer == OUR_SWEEP else e for e in found]

@@ -21,12 +21,19 @@ HISTORY = {
 }
 ACCURACY = {"validation_accuracy": jnp.array([0.5, 0.7, 0.8, 0.8, 0.8])}
 MATRIX = jnp.array([[8.0, 0.0, 2.0], [0.0, 5.0, 0.0], [1.0, 0.0, 4.0]])
+GRID = {
+    "rate": np.array([0.1, 0.1, 0.01, 0.01, 1.0]),
+    "decay": np.array([0.0, 0.5, 0.5, 0.0, 0.5]),
+    "mean": np.array([1.0, 2.0, 3.0, 4.0, np.nan]),
+    "standard_error": np.array([0.1, 0.2, 0.3, np.nan, np.nan]),
+}
 OUTPUTS, TARGETS = jnp.array([[1.1], [1.9], [3.2]]), np.array([1, 2, 3])
 IMAGES = np.arange(5 * 2 * 3).reshape(5, 2, 3)
 
 DRAWN = {
     "learning_curves": lambda **given: plots.learning_curves(HISTORY | ACCURACY, **given),
     "confusion_matrix": lambda **given: plots.confusion_matrix(MATRIX, **given),
+    "heat_map": lambda **given: plots.heat_map(GRID, "rate", "decay", **given),
     "predictions": lambda **given: plots.predictions(OUTPUTS, TARGETS, **given),
 }
 
@@ -327,3 +334,25 @@ def test_pictures_that_do_not_fit_are_refused(images, titles, message):
 def test_columns_below_one_are_refused():
     with pytest.raises(ValueError, match="image_grid: columns must be an integer >= 1"):
         plots.image_grid(IMAGES, columns=0)
+
+
+def test_a_heat_map_has_each_setting_in_its_place():
+    ax = plots.heat_map(GRID, "rate", "decay")
+    told = {text.get_position(): text.get_text() for text in ax.texts}
+    assert told == {(1, 0): "1\n±0.1", (1, 1): "2\n±0.2", (0, 1): "3\n±0.3", (0, 0): "4"}
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.01", "0.1", "1"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "0.5"]
+    (image,) = ax.get_images()
+    shown = image.get_array()
+    assert shown[0, 1] == 1
+    assert shown[1, 0] == 3
+    assert shown.mask.tolist() == [[False, False, True], [False, False, True]]
+
+
+def test_what_a_heat_map_cannot_show_is_told():
+    with pytest.raises(ValueError, match="one row for each rate and rate; got several"):
+        plots.heat_map(GRID, "rate", "rate")
+    with pytest.raises(ValueError, match="one number per setting"):
+        plots.heat_map({**GRID, "rate": np.zeros((5, 2))}, "rate", "decay")
+    with pytest.raises(KeyError):
+        plots.heat_map(GRID, "rate", "momentum")

@@ -11,8 +11,9 @@ BLOCKS = [
 ]
 
 
-def test_every_python_block_runs():
+def test_every_python_block_runs(tmp_path, monkeypatch):
     """In one test, as each uses what those before it have defined."""
+    monkeypatch.chdir(tmp_path)
     names = {}
     for line, block in BLOCKS:
         exec(compile("\n" * (line - 1) + block, "README.md", "exec"), names)

@@ -266,6 +266,20 @@ def test_a_broken_lane_keeps_its_last_finite_epoch_and_harms_no_other():
     assert broken.finished.all()
 
 
+@pytest.mark.parametrize("net", [NET, fnn.mlp((3, 200, 2))], ids=["small", "large"])
+def test_neither_place_nor_neighbours_change_a_bit(net):
+    """Also where lanes do not fill vectors: 21 a device."""
+    rates = np.geomspace(1e-3, 0.1, 42)
+    moved = RANDOM.permutation(42)
+    other = rates[moved]
+    other[0] = 1e38
+    whole = sweep(net, optimizer=fnn.adam(rates), at_once=21)
+    shuffled = sweep(net, optimizer=fnn.adam(other), at_once=21)
+    assert int(shuffled.diverged_at[0]) >= 0
+    places = np.arange(1, 42)
+    assert_same_bits(rows(outcome(shuffled), places), rows(outcome(whole), moved[places]))
+
+
 LAST = np.array([1, 8, 2, 8, 3, 3, 8, 2])
 
 

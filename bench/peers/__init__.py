@@ -29,8 +29,11 @@ PEERS = {
 }
 """Modules by the name to show, in the order to show them in."""
 
+OUR_SWEEP = "fnn-sweep"
+"""What trains many networks at once here."""
+
 SWEEPS = {
-    "fnn-sweep": "fnn_sweep",
+    OUR_SWEEP: "fnn_sweep",
     "flax-vmap": "flax_vmap",
     "flax-vmap-shared": "flax_vmap_shared",
     "torch-func": "torch_func",
