@@ -161,7 +161,8 @@ def heat_map(
 
     Args:
       table: Columns of one length, a row per setting, as from `Sweep.summary`.
-      x, y: The columns that are laid out across and up, each value once, in order.
+      x: The column that is laid out across, each value once, in order.
+      y: The column that is laid out upwards, likewise.
       value: The column that is shown.
       error: A column that is written beside it after a plus-minus; None or missing: none.
       ax: Where to draw; None makes a figure.
