@@ -55,7 +55,7 @@ def table(facts: dict) -> str:
         for row in others:
             beside = [f"{_ratio(row.ratio(e))} times as fast as: {e.peer}" for e in row.entries[1:]]
             lines += [f"{row.title}: {_ours(row)}, {'; '.join(beside)}.", ""]
-        remarks += [remark for row in rows for remark in _short_of(row)]
+        remarks += [f"{row.title}: {', '.join(short)}" for row in rows if (short := _short_of(row))]
     machine, versions = facts["machine"], facts["versions"]
     where = f"{machine['processor']}, {machine['cores']} cores"
     with_what = ", ".join(f"{package} {version}" for package, version in versions.items())
@@ -79,7 +79,7 @@ def _short_of(row: Row) -> list[str]:
     ratios = {entry.peer: row.ratio(entry) for entry in row.entries}
     reached = {peer: ratio.median for peer, ratio in ratios.items() if ratio}
     return [
-        f"{row.title}: {reached[peer]:.3g} of {target:.3g} wanted, {peer}"
+        f"{peer} {reached[peer]:.3g} of {target:.3g}"
         for peer, target in row.targets.items()
         if reached.get(peer, target) < target
     ]
@@ -92,8 +92,9 @@ def draw(facts: dict, path: Path) -> None:
 
     rows = shown_rows(facts)
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(10, 1.7 * len(rows)), layout="constrained")
-        panels = figure.subplots(len(rows), sharex=True, squeeze=False)[:, 0]
+        heights = [len(row.entries) + 1.5 for row in rows]
+        figure = Figure(figsize=(10, 0.22 * sum(heights)), layout="constrained")
+        panels = figure.subplots(len(rows), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         for panel, row in zip(panels, rows, strict=True):
             ratios = {entry.peer: row.ratio(entry) for entry in row.entries}
             ratios = {peer: ratio for peer, ratio in ratios.items() if ratio}
