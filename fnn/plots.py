@@ -188,7 +188,8 @@ def heat_map(
     places = list(zip(ys[1].tolist(), xs[1].tolist(), strict=True))
     once = len(set(places)) == len(places)
     checks.require(once, name, f"there must be one row for each {x} and {y}", "several")
-    errors = np.asarray(table[error], float) if error in table else np.full(len(places), np.nan)
+    none = np.full(len(places), np.nan)
+    errors = none if error is None or error not in table else np.asarray(table[error], float)
 
     across, up = len(xs[0]), len(ys[0])
     ax = _axes(name, ax, (1.6 + 0.95 * across, 1.2 + 0.5 * up))

@@ -549,29 +549,34 @@ RUNS = {
     "the rates of four lanes": (
         {"optimizer": fnn.adam(np.full(4, 0.1))},
         ValueError,
-        "RUN: learning_rate must be that of one run (else vmap what makes optimizer); got "
+        "RUN: learning_rate must be that of one run (for many, sweep, or vmap what makes "
+        "optimizer); got "
         "shape (4,)",
     ),
     "the schedules of four lanes, in a chain": (
         {"optimizer": fnn.chain(fnn.sgd(fnn.linear_decay(np.full(4, 0.1), 5)))},
         ValueError,
-        "RUN: init_value must be that of one run (else vmap what makes optimizer); got shape (4,)",
+        "RUN: init_value must be that of one run (for many, sweep, or vmap what makes "
+        "optimizer); got shape (4,)",
     ),
     "the steps of four lanes": (
         {"optimizer": fnn.sgd(fnn.piecewise_constant(np.full((4, 1), 3), [0.1, 0.2]))},
         ValueError,
-        "RUN: boundaries must be that of one run (else vmap what makes optimizer); got "
+        "RUN: boundaries must be that of one run (for many, sweep, or vmap what makes "
+        "optimizer); got "
         "shape (4, 1)",
     ),
     "the patience of four lanes": (
         {"stop": fnn.early_stopping(patience=np.arange(1, 5))},
         ValueError,
-        "RUN: patience must be that of one run (else vmap what makes stop); got shape (4,)",
+        "RUN: patience must be that of one run (for many, sweep, or vmap what makes "
+        "stop); got shape (4,)",
     ),
     "the dropout of four lanes": (
         {"net": fnn.mlp((3, 5, 4), dropout=np.full(4, 0.1))},
         ValueError,
-        "RUN: dropout must be that of one run (else vmap what makes net); got shape (4,)",
+        "RUN: dropout must be that of one run (for many, sweep, or vmap what makes "
+        "net); got shape (4,)",
     ),
     "the label smoothing of four lanes": (
         {"loss": partial(fnn.softmax_cross_entropy, label_smoothing=np.full(4, 0.1))},

@@ -231,9 +231,6 @@ class Runs:
         for lanes in self._dealt(np.arange(len(self.alive))):
             traced, rows = self._traced(lanes), self._rows(lanes)
             state = _begin(self._program, traced, self._put(rows_of(start, rows)))
-            if len(lanes) < len(rows):
-                is_there = np.arange(len(rows)) < len(lanes)
-                state = state._replace(epoch=jnp.where(is_there, state.epoch, -1))
             self._chunks.append(self._kept(_Chunk(lanes, traced, state)))
 
     def resume(self, state: FitState) -> np.ndarray:
@@ -322,16 +319,14 @@ class Runs:
 
     def _stored(self, lanes: np.ndarray) -> FitState:
         """The state of a chunk of these lanes, as the host has it."""
-        state = rows_of(self._store, self._rows(lanes))
-        state.epoch[len(lanes) :] = -1
-        return state
+        return rows_of(self._store, self._rows(lanes))
 
     def _dealt(self, lanes: np.ndarray) -> list[np.ndarray]:
         """The lanes of each chunk."""
         return [lanes[i : i + self._layout.chunk] for i in range(0, len(lanes), self._layout.chunk)]
 
     def _rows(self, lanes: np.ndarray) -> np.ndarray:
-        """The lanes, and the first one as often as it takes to fill their chunk."""
+        """The lanes, and the first one again as often as it takes to fill their chunk."""
         return np.pad(lanes, (0, self._layout.chunk - len(lanes)), constant_values=lanes[0])
 
     def _traced(self, lanes: np.ndarray) -> list[Any]:

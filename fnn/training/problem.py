@@ -126,7 +126,9 @@ def _check_one_run(function: str, name: str, value: Any) -> None:
             continue
         _check_one_run(function, name, number)
         if is_number(number) and getattr(number, "dtype", None) != np.bool_:  # masks have shapes
-            rule = f"{field.name} must be that of one run (else vmap what makes {name})"
+            rule = (
+                f"{field.name} must be that of one run (for many, sweep, or vmap what makes {name})"
+            )
             checks.require(np.ndim(number) <= rank, function, rule, f"shape {np.shape(number)}")
 
 
