@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench import __main__ as command
-from bench import report, single_run
+from bench import kernels, report, single_run
 from bench.measure import in_turns, ratios, spread
 from bench.peers import fnn_fit, scikit_learn
 from bench.rows import Entry, Row, text
@@ -143,3 +143,10 @@ def test_every_row_was_recorded_in_five_rounds_and_none_failed(recorded):
 def test_the_picture_is_drawn(recorded, tmp_path):
     report.draw(recorded, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+def test_kernels_of_a_run_are_found():
+    found = kernels.kernels("fnn", TASK)
+    assert sum(found.values()) > 0
+    assert not any(name.startswith("while") for name in found)
+    assert set(kernels.tasks()) < set(command._all_names())
