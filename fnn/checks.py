@@ -31,6 +31,13 @@ def concrete(value: Any) -> np.ndarray | None:
     return np.asarray(jax.device_get(value))
 
 
+def no_tracers(function: str, tree: Any) -> None:
+    """Raises where a pytree of arguments holds tracers, for those who run on the host."""
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
+    rule = "arguments must be known, as it runs on the host (under transformations, fit does)"
+    require(not traced, function, rule, "tracers")
+
+
 def real(
     function: str,
     name: str,

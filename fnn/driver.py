@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from fnn import checks
 from fnn.stopping import EarlyStopping
@@ -122,9 +121,7 @@ def train(  # noqa: D417, `fit` describes them
         metrics=metrics, monitor=monitor, mode=mode, stop=stop,
     )  # fmt: skip
     begin = checked_state(name, problem, key, state, order_key)
-    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((problem, begin)))
-    rule = "arguments must be known, as it runs on the host (under transformations, fit does)"
-    checks.require(not traced, name, rule, "tracers")
+    checks.no_tracers(name, (problem, begin))
     current = begun(problem, begin)
     problem = problem._replace(
         data=jax.device_put(problem.data), validation=jax.device_put(problem.validation)

@@ -9,12 +9,11 @@ import jax
 import numpy as np
 
 from fnn import checks
-from fnn.evaluation import higher_is_better
 from fnn.model import outputs_of
 from fnn.partition import Structure, merge
 from fnn.sweeps.chunks import Varied
 from fnn.sweeps.table import Table, flat_columns
-from fnn.training.problem import Problem
+from fnn.training.problem import Problem, own_sign
 from fnn.training.run import Fit
 from fnn.training.state import FitState
 from fnn.types import Params
@@ -221,18 +220,16 @@ class Sweep:
     def _reached(self, monitor: str | None) -> np.ndarray:
         """The best value of each lane, negated where higher is better, NaN where there is none."""
         plan = self.problem.plan
-        if monitor in (None, plan.monitor):
+        if monitor is None or monitor == plan.monitor:
             return plan.sign * np.asarray(self.state.best_value[plan.monitor], np.float64)
         rule = f"monitor must be recorded: one of {', '.join(self.history)}"
         checks.require(monitor in self.history, "best", rule, repr(monitor))
         values = self.history[monitor].astype(np.float64)
         checks.require(values.ndim == 2, "best", "monitor must be one number", repr(monitor))
-        sign = 1
-        if monitor not in ("loss", "validation_loss"):
-            higher = higher_is_better(self.problem.metrics[monitor])
+        sign = own_sign(monitor, self.problem.metrics.get(monitor))
+        if sign is None:
             rule = "monitor must say which is better (a metric of one's own does not)"
-            checks.require(higher is not None, "best", rule, repr(monitor))
-            sign = -1 if higher else 1
+            raise ValueError(f"best: {rule}; got {monitor!r}")
         values = np.where(np.isfinite(values), sign * values, np.inf).min(axis=1)
         return np.where(np.isinf(values), np.nan, values)
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from fnn import checks
 from fnn.batches import Dataset
@@ -73,10 +72,7 @@ def checked_setup(  # noqa: D417, `sweep` describes the others
     start = _keys(function, "key", key) if state is None else state
     if order_key is not None:
         order_key = _keys(function, "order_key", order_key)
-    leaves = jax.tree.leaves((by_value(arguments), start, order_key))
-    traced = any(isinstance(leaf, Tracer) for leaf in leaves)
-    rule = "arguments must be known, as it runs on the host (under transformations, fit does)"
-    checks.require(not traced, function, rule, "tracers")
+    checks.no_tracers(function, (by_value(arguments), start, order_key))
     given = {"key" if state is None else "state": start, "order_key": order_key}
     own = {what: _key_of(value) for what, value in given.items() if _has_lanes(value)}
     size = number_of_lanes(function, columns | own)

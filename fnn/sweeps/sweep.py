@@ -59,7 +59,7 @@ def sweep(  # noqa: D417, `fit` describes the others
 
     Lanes run in chunks of one program, on all devices and cores. Those that have stopped or
     diverged are taken out, and those that live fill fewer chunks, so ended lanes cost
-    nothing. The first Ctrl-C returns what is there; a second one raises KeyboardInterrupt.
+    next to nothing. The first Ctrl-C returns what is there; a second one raises KeyboardInterrupt.
 
     Args:
       net, loss, optimizer, data, epochs, batch_size, validation, metrics, monitor, mode, stop:
@@ -72,14 +72,14 @@ def sweep(  # noqa: D417, `fit` describes the others
       order_key: A PRNG key for the batch order; or one for each lane, `(lanes,)`. None: as
         the first lane's `fit` derives it from its key.
       shared_order: Whether all lanes see the batches in one order, so that data stay
-        unbatched: several times faster. False: each lane has the order that `fit` derives.
+        unbatched, which is faster. False: each lane has the order that `fit` derives.
       halving: A `halving` to end most lanes early.
       labels: By name, what else tells lanes apart, `(lanes,)` each: columns for the result's
         tables. A batch of keys is numbered as `seed`, if there is no such label.
       allow_padding: Whether layers may do more than four times the useful work, where
         `active` is swept: all lanes cost what the full size does.
-      at_once: Lanes at once on each device and thread, >= 1. None: as many as memory and
-        caches suit. Bits depend on it, but not on which lanes there are.
+      at_once: Lanes at once on each device and thread, >= 1. None: as many as suit memory and
+        caches, and cut the lanes evenly. The last bits of results depend on it.
       progress: Whether to show a bar, with the lanes alive and the best monitor. It needs
         tqdm. None: on a terminal or in a notebook, if tqdm is installed.
     Returns:

@@ -137,9 +137,16 @@ def _sign(function: str, monitor: str, mode: str, measured: Any) -> int:
     checks.require(mode in ("auto", "min", "max"), function, rule, repr(mode))
     if mode != "auto":
         return 1 if mode == "min" else -1
+    sign = own_sign(monitor, measured)
+    rule = f"mode must be 'min' or 'max', as {monitor!r} does not say which is better"
+    if sign is None:
+        raise ValueError(f"{function}: {rule}; got 'auto'")
+    return sign
+
+
+def own_sign(monitor: str, measured: Any) -> int | None:
+    """1 where a lower monitor is better, -1 where a higher one is, None where it does not say."""
     if monitor in ("loss", "validation_loss"):
         return 1
     higher = higher_is_better(measured)
-    rule = f"mode must be 'min' or 'max', as {monitor!r} does not say which is better"
-    checks.require(higher is not None, function, rule, "'auto'")
-    return -1 if higher else 1
+    return None if higher is None else -1 if higher else 1
