@@ -10,8 +10,8 @@ import dataclasses
 
 import numpy as np
 
-from bench.measure import in_turns
-from bench.peers import OUR_SWEEP, STOPPING, SWEEPS
+from bench.measure import in_turns, ratios
+from bench.peers import OUR_SWEEP, STOPPING, SWEEP_YARDSTICK, SWEEPS
 from bench.rows import OURS, Entry, Row, entries
 from bench.tasks import Task
 from bench.workers import data_of, started
@@ -48,6 +48,9 @@ TARGETS = {
 _SHORTER = {"flax-vmap": 5, "flax-vmap-shared": 5, "torch-func": 20, "scikit-learn-2": 20}
 _FEWER = {"scikit-learn-2": 64}
 
+# Where products are matrix products, it is measured what they and Adam take by themselves.
+_BY_MATRIX_PRODUCTS = ("128x64-64-10", "16x784-256-128-10")
+
 # How near losses must be: trained on the same (sums are in another order), and in the end.
 _SAME, _NEAR = 1e-3, 0.15
 _ALIKE = {"scikit-learn-2": 0.05}
@@ -71,6 +74,8 @@ def measure(name: str, rounds: int, quick: bool) -> Row:
     if quick:
         task = task.with_epochs(max(2, task.epochs // 10))
     own = {peer: _task_of(peer, task) for peer in SWEEPS}
+    if name in _BY_MATRIX_PRODUCTS:
+        own[SWEEP_YARDSTICK] = task
     workers, problems = {}, {}
     last: dict[str, np.ndarray] = {}
     with data_of(task) as data, contextlib.ExitStack() as stack:
@@ -79,14 +84,15 @@ def measure(name: str, rounds: int, quick: bool) -> Row:
             workers, problems = workers | found, problems | failed
         ours = workers[OUR_SWEEP].verify("batch")
         for peer, worker in workers.items():
-            if not _are_other(task, peer):
+            if peer != SWEEP_YARDSTICK and not _are_other(task, peer):
                 theirs = worker.verify("batch")
                 if not np.allclose(theirs, ours[: len(theirs)], rtol=_ALIKE.get(peer, _SAME)):
                     problems[peer] = "losses by batch are not ours"
 
         def microseconds(peer: str) -> float:
             seconds, losses = workers[peer].run()
-            last[peer] = losses
+            if peer != SWEEP_YARDSTICK:
+                last[peer] = losses
             return seconds / own[peer].steps / own[peer].lanes * 1e6
 
         runs = {peer: lambda peer=peer: microseconds(peer) for peer in workers}
@@ -101,6 +107,9 @@ def measure(name: str, rounds: int, quick: bool) -> Row:
         figures[peer] = {"loss": float(mean), "first run s": firsts[peer]}
         if own[peer] != task:
             figures[peer] |= {"lanes measured": lanes, "epochs measured": epochs}
+    if alone := samples.pop(SWEEP_YARDSTICK, None):
+        share = ratios(samples[OUR_SWEEP], alone).median
+        figures[OUR_SWEEP]["products and Adam, share of time"] = share
     title = f"{task.name}, batch {task.batch_size}, {task.rows:,} rows"
     found = _named_ours(entries(samples, figures, problems))
     return Row(f"{NAME}/{name}", title, "µs/step/lane", found, TARGETS[name])

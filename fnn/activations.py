@@ -182,3 +182,9 @@ JOINING = frozenset(
     for function in (ACTIVATIONS[name], getattr(jax.nn, name))
 )
 """Activations of which each a depends on the z of all neurons of the layer."""
+
+ELEMENTWISE = (
+    frozenset([*ACTIVATIONS.values(), *(getattr(jax.nn, name, None) for name in ACTIVATIONS)])
+    - JOINING
+)
+"""Activations of which each a depends on its own z alone, as far as we know them."""

@@ -1,7 +1,9 @@
-"""The product of inputs and weights, and its form for layers too small for a matrix product."""
+"""What neurons receive: inputs times weights, in the forms that are fast, and biases."""
 
 import functools
 import operator
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +15,25 @@ from fnn.dtypes import at_least_float32
 _SMALL = 1024
 
 
+def received(a: jax.Array, weight: jax.Array, bias: Any, written_out: bool) -> jax.Array:
+    """What a layer's neurons receive of a `(..., in)`: `(..., out)`; by `matmul`."""
+    z = matmul(a, weight, written_out=written_out)
+    return z if bias is None else along_features(jnp.add, z, bias)
+
+
+def received_features_first(weight: jax.Array, a: jax.Array, bias: Any) -> jax.Array:
+    """The same of a `(in, rows)`: `(out, rows)`."""
+    z = jax.lax.dot_general(weight, a, (((0,), (0,)), ((), ())))
+    return z if bias is None else z + bias.astype(z.dtype)[:, None]
+
+
+def along_features(operation: Callable, z: jax.Array, vector: jax.Array) -> jax.Array:
+    """Joins z `(..., out)` with a vector `(out,)`, the leading axes added in sight."""
+    return operation(z, jnp.expand_dims(vector.astype(z.dtype), range(z.ndim - 1)))
+
+
 def matmul(a: jax.Array, weight: jax.Array, *, written_out: bool = True) -> jax.Array:
-    """What a layer's neurons receive, without biases: a `(..., in)` times weight `(in, out)`.
+    """The product of a `(..., in)` and weight `(in, out)`.
 
     A product of few numbers is written out as a sum, which the compiler joins with what
     stands beside it: several times faster than the calls of matrix products. Narrow floats

@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn import checks
-from fnn.activations import ACTIVATIONS, JOINING, RELU_FAMILY, standardize
+from fnn.activations import ACTIVATIONS, ELEMENTWISE, JOINING, RELU_FAMILY, standardize
 from fnn.config import config, number, static
 from fnn.initializers import INITIALIZERS, Scaled
-from fnn.matmul import matmul
+from fnn.matmul import along_features, received, received_features_first
 from fnn.types import Activation, Initializer, Numbers, Params
 
 __all__ = ["MLP", "Layer", "mlp"]
@@ -56,6 +56,9 @@ class MLP:
     written_out: bool = static()
     """Whether small products are sums in sight, which one run likes. Lanes of small networks
     are faster if they are not: see `fnn.sweeps.lanes_last`."""
+    features_first: bool = static()
+    """Whether layers hand on `(units, rows)` among themselves. So the products of lanes, whose axis
+    lies before both, need no copies: see `fnn.sweeps.chunks`. One run is faster without."""
     dropout: Numbers | None = number()
     active: Numbers | None = number(rank=1)
 
@@ -149,24 +152,27 @@ class MLP:
         states = []
         last = len(params) - 1
         active = None if self.active is None else self._active_units()
+        turn = jnp.transpose if self.features_first and a.ndim == 2 else _as_it_is
+        a = turn(a)
         for index, (layer, sigma) in enumerate(zip(params, self.activations, strict=True)):
             before, units = a, None
             if active is not None:
                 units = jnp.expand_dims(active[index + 1], range(a.ndim - 1))
-            z = matmul(a, layer.weight.astype(dtype), written_out=self.written_out)
-            if layer.bias is not None:
-                z = _along_features(jnp.add, z, layer.bias)
+            if turn is jnp.transpose:
+                z = received_features_first(layer.weight.astype(dtype), a, layer.bias)
+            else:
+                z = received(a, layer.weight.astype(dtype), layer.bias, self.written_out)
             if layer.scale is not None:
-                z = _along_features(jnp.multiply, standardize(z, units), layer.scale)
-                z = _along_features(jnp.add, z, layer.shift)
-            a = sigma(z)
+                z = along_features(jnp.multiply, standardize(turn(z), units), layer.scale)
+                z = turn(along_features(jnp.add, z, layer.shift))
+            a = sigma(z) if sigma in ELEMENTWISE else turn(sigma(turn(z)))
             if self.dropout is not None and key is not None and index < last:
-                a = _dropped(jax.random.fold_in(key, index), a, self.dropout)
+                a = turn(_dropped(jax.random.fold_in(key, index), turn(a), self.dropout))
             if self.residual and 0 < index < last and before.shape == a.shape:
                 a = a + self._skipped(index, before)
             if units is not None:
-                z, a = jnp.where(units, z, 0), jnp.where(units, a, 0)
-            states.append((z, a))
+                z, a = (turn(jnp.where(units, turn(part), 0)) for part in (z, a))
+            states.append((turn(z), turn(a)))
         return states
 
     def _widths(self) -> tuple[Any, ...]:
@@ -346,6 +352,7 @@ def mlp(
         dtype=_checked_dtype("dtype", dtype),
         param_dtype=_checked_dtype("param_dtype", param_dtype),
         written_out=True,
+        features_first=False,
         dropout=dropout,
         active=active,
     )
@@ -388,9 +395,8 @@ def _checked_dtype(name: str, dtype: Any) -> np.dtype | None:
     return dtype
 
 
-def _along_features(operation: Callable, z: jax.Array, vector: jax.Array) -> jax.Array:
-    """Joins z (..., out) with a vector (out,), the leading axes added in sight."""
-    return operation(z, jnp.expand_dims(vector.astype(z.dtype), range(z.ndim - 1)))
+def _as_it_is(a: jax.Array) -> jax.Array:
+    return a
 
 
 def _dropped(key: jax.Array, a: jax.Array, rate: Any) -> jax.Array:

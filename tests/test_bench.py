@@ -9,7 +9,7 @@ import pytest
 from bench import __main__ as command
 from bench import kernels, report, single_run
 from bench.measure import in_turns, ratios, spread
-from bench.peers import fnn_fit, scikit_learn
+from bench.peers import fnn_fit, products_and_adam, scikit_learn
 from bench.rows import Entry, Row, text
 from bench.tasks import Task
 
@@ -75,6 +75,28 @@ def adam_in_numpy(x, y, orders):
                 step = (m[i] / (1 - 0.9**t)) / (np.sqrt(v[i] / (1 - 0.999**t)) + 1e-8)
                 arrays[i] = arrays[i] - TASK.learning_rate * step
     return TASK.epoch_losses(np.array(losses))
+
+
+def test_the_yardstick_of_sweeps_does_all_products_and_adam():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2, 4, 3))
+    start = [random.normal(size=shape) for shape in [(2, 5, 3), (2, 2, 5)]]
+    found = products_and_adam.trained([w.astype("f") for w in start], x.astype("f"), 0.1, 2)
+    for lane in range(2):
+        w1, w2 = (w[lane] for w in start)
+        m, v = [0 * w1, 0 * w2], [0 * w1, 0 * w2]
+        for t, rows in enumerate([*x, *x], start=1):
+            z1 = w1 @ rows.T
+            z2 = w2 @ z1
+            grads = [w2.T @ z2 @ rows, z2 @ z1.T]
+            for i, g in enumerate(grads):
+                m[i], v[i] = 0.9 * m[i] + 0.1 * g, 0.999 * v[i] + 0.001 * g * g
+            moved = [
+                a / (1 - 0.9**t) / np.sqrt(b / (1 - 0.999**t)) for a, b in zip(m, v, strict=True)
+            ]
+            w1, w2 = w1 - 0.1 * moved[0], w2 - 0.1 * moved[1]
+        np.testing.assert_allclose(found[0][lane], w1, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(found[1][lane], w2, rtol=1e-3, atol=1e-4)
 
 
 ROW = Row(

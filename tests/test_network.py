@@ -699,3 +699,33 @@ def test_active_units_of_many_lanes_are_told_to_be_vmapped(key):
     net = fnn.mlp((3, 4, 2), active=[[3], [4]])
     with pytest.raises(ValueError, match="active must be that of one network here"):
         net.init(key)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bias": False, "activation": "tanh"},
+        {"activation": jax.nn.softmax, "output": "softmax"},
+        {"activation": lambda z: jnp.cumsum(z, axis=-1)},
+        {"norm": "layer", "residual": True, "dropout": 0.3},
+        {"dropout": 0.3, "active": (3, 4), "norm": "layer"},
+    ],
+    ids=lambda options: ", ".join(options) or "plain",
+)
+def test_features_first_is_another_way_to_the_same_outputs_and_gradients(x64, options):
+    net = fnn.mlp((3, 4, 4, 2), **options)
+    turned = dataclasses.replace(net, features_first=True)
+    params, key = net.init(jax.random.key(0)), jax.random.key(1)
+    x = np.random.default_rng(0).normal(size=(5, 3))
+
+    def outputs_and_slopes(net):
+        def total(params):
+            outputs = net.apply(params, x, key=key)
+            return jnp.sum(outputs**2), net.forward(params, x)
+
+        return jax.value_and_grad(total, has_aux=True)(params)
+
+    chex.assert_trees_all_close(outputs_and_slopes(net), outputs_and_slopes(turned), rtol=1e-9)
+    # what has no rows is taken as it is
+    chex.assert_trees_all_equal(net.apply(params, x[0]), turned.apply(params, x[0]))

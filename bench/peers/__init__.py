@@ -47,9 +47,16 @@ STOPPING = "fnn-stopping"
 YARDSTICK = "matrix-product"
 """What this machine can do at most: no peer, but run like one."""
 
+SWEEP_YARDSTICK = "products-and-adam"
+"""What matrix products and Adam take by themselves: no peer, but run like one."""
+
 
 def load(name: str) -> ModuleType:
     """The peer's module, which imports its library only now."""
-    others = {YARDSTICK: "matrix_product", STOPPING: "fnn_sweep_stopping"}
+    others = {
+        YARDSTICK: "matrix_product",
+        SWEEP_YARDSTICK: "products_and_adam",
+        STOPPING: "fnn_sweep_stopping",
+    }
     module = (PEERS | SWEEPS | others)[name]
     return importlib.import_module(f"{__name__}.{module}")

@@ -5,6 +5,7 @@ neither on its place nor on its neighbours, so chunks can be made anew at any ti
 that have ended leave them, and those that live fill fewer chunks of the same program.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
+from fnn.network import MLP
 from fnn.partition import Structure, merge
 from fnn.sweeps.host import (
     empty_rows,
@@ -29,6 +31,7 @@ from fnn.sweeps.layout import layout_of, within_memory
 from fnn.training.problem import Problem
 from fnn.training.run import epochs_from, has_ended, scanned
 from fnn.training.state import Beginning, FitState, begin_state
+from fnn.training.step import TrainState
 
 
 class Varied(NamedTuple):
@@ -94,7 +97,7 @@ def _advance(
 
     def one(traced: list, state: FitState, first: jax.Array, last: jax.Array):
         problem, order_key = merge(program.structure, with_keys(traced))
-        steps = scanned_lanes_last if along_vectors(problem) else scanned
+        steps = scanned_lanes_last if along_vectors(problem) else scanned_features_first
         state = with_keys(state)._replace(order_key=order_key)
         state, history = epochs_from(problem, state, first, last, program.capacity, steps)
         report = Report(~has_ended(problem, state), state.epoch, _best(state), history)
@@ -113,6 +116,14 @@ _advance_on_all_cores = jax.jit(_advance, static_argnums=0)
 _advance_on_one_core = jax.jit(
     _advance, static_argnums=0, compiler_options={"xla_cpu_multi_thread_eigen": False}
 )
+
+
+def scanned_features_first(problem: Problem, *rest: Any) -> tuple[TrainState, jax.Array]:
+    """`scanned`, for lanes that lie before rows and features."""
+    if isinstance(problem.net, MLP):
+        net = dataclasses.replace(problem.net, features_first=True)
+        problem = problem._replace(net=net)
+    return scanned(problem, *rest)
 
 
 def along_vectors(problem: Problem) -> bool:
@@ -203,10 +214,9 @@ class Runs:
         while True:
             self._layout, mesh = layout, layout.mesh
             self._program = Program(varied.structure, varied.swept, capacity, mesh)
-            self._shared = [
-                None if own else jax.device_put(leaf, self._place(PartitionSpec()))
-                for leaf, own in zip(self._numbers, varied.swept, strict=True)
-            ]
+            pairs = zip(self._numbers, varied.swept, strict=True)
+            shared = [None if own else leaf for leaf, own in pairs]
+            self._shared = jax.device_put(shared, self._place(PartitionSpec()))
             self._advance, needed = self._compiled(like)
             layout = within_memory(layout, needed)
             if layout == self._layout:
@@ -332,8 +342,12 @@ class Runs:
     def _traced(self, lanes: np.ndarray) -> list[Any]:
         """The numbers and arrays of a chunk, on the devices."""
         rows = self._rows(lanes)
-        pairs = zip(self._numbers, self._shared, strict=True)
-        return [self._put(rows_of(n, rows)) if shared is None else shared for n, shared in pairs]
+        own = [
+            rows_of(numbers, rows) if shared is None else None
+            for numbers, shared in zip(self._numbers, self._shared, strict=True)
+        ]
+        pairs = zip(self._put(own), self._shared, strict=True)
+        return [values if shared is None else shared for values, shared in pairs]
 
     def _put(self, tree: Any) -> Any:
         """Rows of a chunk, on the devices."""

@@ -9,9 +9,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 # Where memory is the machine's own, the states of a device's lanes are to take no more than
-# a core keeps near itself, and beyond so many lanes nothing is gained.
+# a core keeps near itself, and beyond so many lanes nothing is gained. It is no power of two, as
+# rows of so many lanes would share a few lines of a cache.
 _NEAR_BYTES = 2**20
-_MOST_LANES = 256
+_MOST_LANES = 144
 # Where lanes are going to end, each core has so many chunks to begin with, if they do not come
 # too small: so all cores have some left when most lanes have ended.
 _CHUNKS, _LEAST_LANES = 8, 32
