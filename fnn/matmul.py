@@ -15,13 +15,13 @@ from fnn.dtypes import at_least_float32
 _SMALL = 1024
 
 
-def received(a: jax.Array, weight: jax.Array, bias: Any, written_out: bool) -> jax.Array:
+def received(a: jax.Array, weight: jax.Array, bias: Any, *, written_out: bool) -> jax.Array:
     """What a layer's neurons receive of a `(..., in)`: `(..., out)`; by `matmul`."""
     z = matmul(a, weight, written_out=written_out)
     return z if bias is None else along_features(jnp.add, z, bias)
 
 
-def received_features_first(weight: jax.Array, a: jax.Array, bias: Any) -> jax.Array:
+def received_features_first(a: jax.Array, weight: jax.Array, bias: Any) -> jax.Array:
     """The same of a `(in, rows)`: `(out, rows)`."""
     z = jax.lax.dot_general(weight, a, (((0,), (0,)), ((), ())))
     return z if bias is None else z + bias.astype(z.dtype)[:, None]

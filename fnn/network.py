@@ -8,8 +8,9 @@ and hands its a to the next layer as x. Parameters are a tuple of `Layer`s; the 
 itself is a config, so its dropout rate is traced and its structure static.
 """
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -152,16 +153,15 @@ class MLP:
         states = []
         last = len(params) - 1
         active = None if self.active is None else self._active_units()
-        turn = jnp.transpose if self.features_first and a.ndim == 2 else _as_it_is
+        turn, receive = _as_it_is, functools.partial(received, written_out=self.written_out)
+        if self.features_first and a.ndim == 2:
+            turn, receive = jnp.transpose, received_features_first
         a = turn(a)
         for index, (layer, sigma) in enumerate(zip(params, self.activations, strict=True)):
             before, units = a, None
             if active is not None:
                 units = jnp.expand_dims(active[index + 1], range(a.ndim - 1))
-            if turn is jnp.transpose:
-                z = received_features_first(layer.weight.astype(dtype), a, layer.bias)
-            else:
-                z = received(a, layer.weight.astype(dtype), layer.bias, self.written_out)
+            z = receive(a, layer.weight.astype(dtype), layer.bias)
             if layer.scale is not None:
                 z = along_features(jnp.multiply, standardize(turn(z), units), layer.scale)
                 z = turn(along_features(jnp.add, z, layer.shift))
