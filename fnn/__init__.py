@@ -18,6 +18,7 @@ from fnn.activations import identity, relu, sigmoid, softmax, tanh
 from fnn.data import StandardScaler, class_weights, standard_scaler, train_test_split
 from fnn.driver import train
 from fnn.evaluation import evaluate
+from fnn.files import CheckpointError, load, load_metadata, save
 from fnn.losses import (
     absolute_error,
     binary_cross_entropy,
@@ -83,6 +84,7 @@ __all__ = [
     "AdamW",
     "AddDecayedWeights",
     "Chain",
+    "CheckpointError",
     "ClipByGlobalNorm",
     "CosineDecay",
     "EarlyStopping",
@@ -128,6 +130,8 @@ __all__ = [
     "initializers",
     "lanes",
     "linear_decay",
+    "load",
+    "load_metadata",
     "losses",
     "mean_absolute_error",
     "mean_squared_error",
@@ -141,6 +145,7 @@ __all__ = [
     "relu",
     "roc_auc",
     "root_mean_squared_error",
+    "save",
     "schedules",
     "sgd",
     "sigmoid",

@@ -153,7 +153,7 @@ class MLP:
         states = []
         last = len(params) - 1
         active = None if self.active is None else self._active_units()
-        turn, receive = _as_it_is, functools.partial(received, written_out=self.written_out)
+        turn, receive = (lambda a: a), functools.partial(received, written_out=self.written_out)
         if self.features_first and a.ndim == 2:
             turn, receive = jnp.transpose, received_features_first
         a = turn(a)
@@ -393,10 +393,6 @@ def _checked_dtype(name: str, dtype: Any) -> np.dtype | None:
     canonical = jax.dtypes.canonicalize_dtype(dtype)
     checks.require(canonical == dtype, "mlp", f"{name} must be enabled (jax_enable_x64)", dtype)
     return dtype
-
-
-def _as_it_is(a: jax.Array) -> jax.Array:
-    return a
 
 
 def _dropped(key: jax.Array, a: jax.Array, rate: Any) -> jax.Array:

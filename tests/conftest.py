@@ -10,6 +10,37 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import jax
 import pytest
 
+CI_SHARE = 10
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all-faults", action="store_true", help="fault tests in full, not a tenth of them"
+    )
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The figures that fault tests have recorded."""
+    reports = terminalreporter.stats.get("passed", [])
+    figures = [text for r in reports for name, text in r.user_properties if name == "figure"]
+    if figures:
+        terminalreporter.section("what was tried")
+        for text in figures:
+            terminalreporter.line(text)
+
+
+@pytest.fixture
+def faults(request):
+    """What the number of faults is divided by."""
+    return 1 if request.config.getoption("--all-faults") else CI_SHARE
+
+
+@pytest.fixture
+def record_figure(record_property):
+    """Shows a figure at the end of the session."""
+    return lambda text: record_property("figure", text)
+
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

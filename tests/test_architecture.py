@@ -18,7 +18,9 @@ FLOORS = [
     {"checks", "config", "dtypes", "partition", "sums", "types"},
     {
         "activations",
+        "arguments",
         "batches",
+        "files",
         "initializers",
         "losses",
         "matmul",
@@ -27,8 +29,8 @@ FLOORS = [
         "shapes",
         "stopping",
     },
-    {"data", "model", "network", "optimizers"},
-    {"evaluation"},
+    {"checkpoints", "data", "model", "network", "optimizers"},
+    {"evaluation", "segments"},
     {"training"},
     {"driver"},
     {"sweeps"},
@@ -41,8 +43,8 @@ INSIDE = {
     "metrics": ["common", "classification", "regression", "__init__"],
     "optimizers": ["common", "sgd", "decay", "adam", "clip", "chain", "__init__"],
     "sweeps": [
-        *["table", "columns", "halving", "host", "layout", "lanes_last", "chunks", "setup"],
-        *["result", "sweep", "__init__"],
+        *["table", "columns", "halving", "host", "layout", "lanes_last", "program"],
+        *["chunks", "setup", "result", "sweep", "__init__"],
     ],
     "training": ["control", "step", "packing", "problem", "state", "run", "__init__"],
 }

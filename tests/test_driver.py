@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn import driver
+from fnn import driver, segments
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(40, 3)).astype(np.float32)
@@ -31,8 +31,8 @@ def assert_same_bits(a, b):
 
 def test_train_is_fit(key, monkeypatch):
     """Also with segments of a few epochs, whatever their lengths turn out to be."""
-    monkeypatch.setattr(driver, "_CAPACITY", 3)
-    monkeypatch.setattr(driver, "_SECONDS", 100.0)
+    monkeypatch.setattr(segments, "_CAPACITY", 3)
+    monkeypatch.setattr(segments, "_SECONDS", 100.0)
     stop = fnn.early_stopping(max_epochs=8)
     run = fnn.fit(NET, fnn.squared_error, OPT, (X, Y), **options(key), epochs=11, stop=stop)
     same = fnn.train(NET, fnn.squared_error, OPT, (X, Y), **options(key), epochs=11, stop=stop,
@@ -106,7 +106,7 @@ def test_ctrl_c_returns_what_is_there_and_the_run_can_be_continued(key, monkeypa
 def test_an_interrupt_before_the_first_segment_still_returns_that_one(key, monkeypatch):
     event = threading.Event()
     event.set()
-    monkeypatch.setattr(driver, "_interruptible", lambda: contextlib.nullcontext(event))
+    monkeypatch.setattr(segments, "_interruptible", lambda: contextlib.nullcontext(event))
     run = fnn.train(NET, fnn.squared_error, OPT, (X, Y), **options(key), epochs=9, progress=False)
     assert int(run.epochs) == 1
     assert np.isfinite(run.history["loss"]).all()
@@ -154,7 +154,7 @@ def test_it_runs_where_nans_are_hunted(key):
 
 
 def test_the_program_is_compiled_once_for_all_segments(key, monkeypatch):
-    monkeypatch.setattr(driver, "_CAPACITY", 2)
+    monkeypatch.setattr(segments, "_CAPACITY", 2)
     traces = []
 
     def counted(outputs, targets):

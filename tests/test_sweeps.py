@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn import driver
+from fnn import segments
 from fnn.sweeps import chunks
 from fnn.sweeps.chunks import Runs
 from fnn.sweeps.layout import Layout, layout_of, within_memory
@@ -514,7 +514,7 @@ def test_ctrl_c_returns_what_is_there_marked_and_it_can_be_resumed(monkeypatch):
     event = threading.Event()
     event.set()
     stop = fnn.early_stopping(max_epochs=LAST)
-    monkeypatch.setattr(driver, "_interruptible", lambda: contextlib.nullcontext(event))
+    monkeypatch.setattr(segments, "_interruptible", lambda: contextlib.nullcontext(event))
     part = eight(stop=stop)
     monkeypatch.undo()
     assert part.epochs.tolist() == [1] * 8

@@ -1,151 +1,32 @@
 """Lanes in chunks of one size, each run by one compiled program, on all devices and cores.
 
-The program of a chunk is the run's own under `vmap`. In one program a lane's bits depend
+In one program a lane's bits depend
 neither on its place nor on its neighbours, so chunks can be made anew at any time: lanes
 that have ended leave them, and those that live fill fewer chunks of the same program.
 """
 
-import dataclasses
-import functools
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
-from fnn.network import MLP
-from fnn.partition import Structure, merge
-from fnn.sweeps.host import (
-    empty_rows,
-    rows_of,
-    to_host,
-    with_keys,
-    without_keys,
-    write_rows,
-)
-from fnn.sweeps.lanes_last import is_small, scanned_lanes_last
+from fnn.sweeps.host import empty_rows, rows_of, to_host, without_keys, write_rows
 from fnn.sweeps.layout import layout_of, within_memory
-from fnn.training.problem import Problem
-from fnn.training.run import epochs_from, has_ended, scanned
-from fnn.training.state import Beginning, FitState, begin_state
-from fnn.training.step import TrainState
-
-
-class Varied(NamedTuple):
-    """What is trained, by lanes: a lane's `Problem` and the key of its batch order, taken apart."""
-
-    structure: Structure
-    traced: list[Any]
-    """Numbers and arrays; for those that every lane has its own of, `(lanes, ...)`."""
-    swept: tuple[bool, ...]
-    """Which these are."""
-
-
-class Program(NamedTuple):
-    """The static part of a chunk's program."""
-
-    structure: Structure
-    swept: tuple[bool, ...]
-    capacity: int
-    """How many epochs a call holds."""
-    mesh: Mesh | None
-    """The devices that share a chunk, if there are several."""
-
-
-class Report(NamedTuple):
-    """What the host is told of a chunk's lanes after a segment, `(chunk, ...)`."""
-
-    alive: Any
-    """Whether a lane goes on."""
-    epoch: Any
-    """Epochs it has done."""
-    best: Any
-    """The best value of its monitor so far; NaN where it diverged."""
-    history: dict[str, Any]
-    """By name, `(chunk, capacity, ...)`."""
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _begin(program: Program, traced: list, start: Any) -> FitState:
-    """A chunk's states before the first epoch, without the order's key."""
-
-    def one(traced: list, start: Any) -> FitState:
-        problem, order_key = merge(program.structure, with_keys(traced))
-        state = begin_state(problem, Beginning(with_keys(start), order_key))
-        return without_keys(state._replace(order_key=None))
-
-    return _for_lanes(program, one, 0)(traced, start)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _goes_on(program: Program, traced: list, state: FitState) -> jax.Array:
-    """Which lanes have not ended by themselves."""
-
-    def one(traced: list, state: FitState) -> jax.Array:
-        return ~has_ended(merge(program.structure, with_keys(traced))[0], state)
-
-    return _for_lanes(program, one, 0)(traced, state)
-
-
-def _advance(
-    program: Program, traced: list, state: FitState, first: jax.Array, last: jax.Array
-) -> tuple[FitState, Report]:
-    """A chunk's states after the epochs from `first` to before `last`."""
-
-    def one(traced: list, state: FitState, first: jax.Array, last: jax.Array):
-        problem, order_key = merge(program.structure, with_keys(traced))
-        steps = scanned_lanes_last if along_vectors(problem) else scanned_features_first
-        state = with_keys(state)._replace(order_key=order_key)
-        state, history = epochs_from(problem, state, first, last, program.capacity, steps)
-        report = Report(~has_ended(problem, state), state.epoch, _best(state), history)
-        return without_keys(state._replace(order_key=None)), report
-
-    return _for_lanes(program, one, 0, None, None)(traced, state, first, last)
-
-
-def _best(state: FitState) -> jax.Array:
-    (value,) = state.best_value.values()
-    return jnp.where(state.diverged_at < 0, value, jnp.nan)
-
-
-_advance_on_all_cores = jax.jit(_advance, static_argnums=0)
-# where several chunks are at work at once, each keeps to one core
-_advance_on_one_core = jax.jit(
-    _advance, static_argnums=0, compiler_options={"xla_cpu_multi_thread_eigen": False}
+from fnn.sweeps.program import (
+    Program,
+    Varied,
+    advance_on_all_cores,
+    advance_on_one_core,
+    along_vectors,
+    begin,
+    best_of,
+    goes_on,
 )
-
-
-def scanned_features_first(problem: Problem, *rest: Any) -> tuple[TrainState, jax.Array]:
-    """`scanned`, for lanes that lie before rows and features."""
-    if isinstance(problem.net, MLP):
-        net = dataclasses.replace(problem.net, features_first=True)
-        problem = problem._replace(net=net)
-    return scanned(problem, *rest)
-
-
-def along_vectors(problem: Problem) -> bool:
-    """Whether the lanes of a chunk lie along the last axis."""
-    return is_small(problem.net, problem.plan.batch_size)
-
-
-def _for_lanes(program: Program, function: Callable, *axes: int | None) -> Callable:
-    """The function of a lane's numbers, and of arguments with such axes, for all lanes."""
-    all_axes = ([0 if own else None for own in program.swept], *axes)
-    mapped = jax.vmap(function, in_axes=all_axes)
-    if program.mesh is None:
-        return mapped
-    specs = jax.tree.map(
-        lambda axis: PartitionSpec() if axis is None else PartitionSpec("lanes"),
-        all_axes,
-        is_leaf=lambda axis: axis is None,
-    )
-    lanes = PartitionSpec("lanes")
-    return jax.shard_map(
-        mapped, mesh=program.mesh, in_specs=specs, out_specs=lanes, check_vma=False
-    )
+from fnn.training.problem import Problem
+from fnn.training.state import FitState
 
 
 class _Chunk(NamedTuple):
@@ -240,7 +121,7 @@ class Runs:
         """
         for lanes in self._dealt(np.arange(len(self.alive))):
             traced, rows = self._traced(lanes), self._rows(lanes)
-            state = _begin(self._program, traced, self._put(rows_of(start, rows)))
+            state = begin(self._program, traced, self._put(rows_of(start, rows)))
             self._chunks.append(self._kept(_Chunk(lanes, traced, state)))
 
     def resume(self, state: FitState) -> np.ndarray:
@@ -252,12 +133,40 @@ class Runs:
           Which lanes could go on or have ended by themselves; the others were left behind.
         """
         self._store = jax.tree.map(np.array, state)
-        self.epoch[:], self.best[:] = state.epoch, _best(state)
+        self.epoch[:], self.best[:] = state.epoch, best_of(state)
         self._first = int(self.epoch.max())
         self.alive[:] = self.epoch == self._first
-        ended = ~np.asarray(_goes_on(self._program._replace(mesh=None), self._numbers, state))
+        ended = ~np.asarray(goes_on(self._program._replace(mesh=None), self._numbers, state))
         self._deal()
         return self.alive | ended
+
+    @property
+    def at_once(self) -> int:
+        """Lanes in a chunk on each device."""
+        return self._layout.chunk // len(self._layout.devices)
+
+    def snapshot(self, done: int | None = None) -> dict[str, Any]:
+        """All that it takes to go on from here, on the host; as after so many epochs, if told."""
+        for chunk in self._chunks:
+            self._to_host(chunk)
+        done = self.done if done is None else done
+        return {
+            "state": self._store,
+            "alive": self.alive,
+            "epoch": self.epoch,
+            "best": self.best,
+            "written": self._written,
+            "history": {name: values[:, :done] for name, values in self.history.items()},
+        }
+
+    def restore(self, snapshot: dict[str, Any], done: int) -> None:
+        """Goes on from there, where all lanes have begun as they did then."""
+        self._chunks, self._store, self.done = [], snapshot["state"], done
+        self.alive, self.epoch = snapshot["alive"], snapshot["epoch"]
+        self.best, self._written = snapshot["best"], snapshot["written"]
+        for name, values in snapshot["history"].items():
+            self.history[name][:, :done] = values
+        self._deal()
 
     def advance(self, epochs: int, pool: Executor) -> int:
         """Runs so many more epochs; how many it were, fewer if all lanes have ended."""
@@ -369,7 +278,7 @@ class Runs:
         traced = self._traced(np.zeros(1, int))
         number = jax.ShapeDtypeStruct((), np.int32)
         one_core = self._layout.threads > 1
-        advance = _advance_on_one_core if one_core else _advance_on_all_cores
+        advance = advance_on_one_core if one_core else advance_on_all_cores
         lowered = advance.lower(self._program, traced, jax.tree.map(shape, like), number, number)
         compiled = lowered.compile()
         memory = compiled.memory_analysis()

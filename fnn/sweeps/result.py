@@ -11,7 +11,7 @@ import numpy as np
 from fnn import checks
 from fnn.model import outputs_of
 from fnn.partition import Structure, merge
-from fnn.sweeps.chunks import Varied
+from fnn.sweeps.program import Varied
 from fnn.sweeps.table import Table, flat_columns
 from fnn.training.problem import Problem, own_sign
 from fnn.training.run import Fit

@@ -13,9 +13,9 @@ from fnn.batches import Dataset
 from fnn.network import MLP
 from fnn.partition import by_value, is_number, split
 from fnn.shapes import shapes_of
-from fnn.sweeps.chunks import Varied
 from fnn.sweeps.columns import columns_of, is_lanes, marked, number_of_lanes, of_lane
 from fnn.sweeps.host import from_host, is_key, rows_of, to_host
+from fnn.sweeps.program import Varied
 from fnn.training.problem import Problem, checked_problem
 from fnn.training.state import FitState, begin_state, checked_state, own_order_key
 from fnn.training.step import TrainState

@@ -1,6 +1,7 @@
 """`sweep`: many runs at once, each a lane of one compiled program."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -8,7 +9,8 @@ import jax
 import numpy as np
 
 from fnn import checks
-from fnn.driver import capacity_for, in_segments
+from fnn.arguments import told
+from fnn.segments import capacity_for, checked_outside, in_segments, is_over
 from fnn.stopping import EarlyStopping
 from fnn.sweeps.chunks import Runs
 from fnn.sweeps.halving import Halving
@@ -49,6 +51,12 @@ def sweep(  # noqa: D417, `fit` describes the others
     allow_padding: bool = False,
     at_once: int | None = None,
     progress: bool | None = None,
+    callback: Callable[[int, dict[str, Any]], Any] | None = None,
+    max_seconds: float | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    every: int | None = None,
+    keep: int = 2,
+    on_save_error: str = "warn",
 ) -> Sweep:
     """Many runs at once: `fit` for every value of whatever is swept, in one compiled program.
 
@@ -59,7 +67,9 @@ def sweep(  # noqa: D417, `fit` describes the others
 
     Lanes run in chunks of one program, on all devices and cores. Those that have stopped or
     diverged are taken out, and those that live fill fewer chunks, so ended lanes cost
-    next to nothing. The first Ctrl-C returns what is there; a second one raises KeyboardInterrupt.
+    next to nothing. The first Ctrl-C or SIGTERM returns what is there; a second one does what
+    it always does. Checkpoints are those of `train`: a sweep that is killed goes on from the
+    newest, to the same bits on the same kind of machine.
 
     Args:
       net, loss, optimizer, data, epochs, batch_size, validation, metrics, monitor, mode, stop:
@@ -82,12 +92,15 @@ def sweep(  # noqa: D417, `fit` describes the others
         caches, and cut the lanes evenly. The last bits of results depend on it.
       progress: Whether to show a bar, with the lanes alive and the best monitor. It needs
         tqdm. None: on a terminal or in a notebook, if tqdm is installed.
+      callback, max_seconds, checkpoint, every, keep, on_save_error: As in `train`. The latest
+        values are the lanes alive and the best monitor.
     Returns:
       A `Sweep`. Lane i is `fit(..., key=keys[i], order_key=result.order_key)`: the same first
       parameters and batches, and the same numbers up to rounding.
     Raises:
       ValueError, TypeError: As `fit`; or nothing is swept, or what is swept has different
         lengths (each is named).
+      CheckpointError: As `train`.
       ImportError: `progress=True` and there is no tqdm.
 
     >>> x = np.linspace(-1, 1, 64)[:, None]
@@ -116,6 +129,18 @@ def sweep(  # noqa: D417, `fit` describes the others
         name, arguments, options, key=key, state=state, order_key=order_key,
         shared_order=shared_order, labels=labels, allow_padding=allow_padding,
     )  # fmt: skip
+    outside = checked_outside(
+        name,
+        lambda: told(
+            **setup.problem._asdict(), swept=setup.columns, begin=setup.begin_at,
+            order_key=setup.order_key, at_once=at_once,
+            halving=halving and (halving, epochs),  # whose rungs go by the epochs
+        ),
+        progress=progress, callback=callback, max_seconds=max_seconds, checkpoint=checkpoint,
+        every=every, keep=keep, on_save_error=on_save_error,
+    )  # fmt: skip
+    checkpoints = outside.checkpoints
+    found = None if checkpoints is None else checkpoints.newest()
     lanes_end = stop is not None or halving is not None
     runs = Runs(
         setup.problem,
@@ -125,7 +150,8 @@ def sweep(  # noqa: D417, `fit` describes the others
         epochs=epochs,
         capacity=capacity_for(epochs),
         lanes_end=lanes_end,
-        at_once=at_once,
+        # bits depend on it, and what is chosen here on how many epochs are asked for
+        at_once=found.metadata["at_once"] if found else at_once,
     )
     if isinstance(setup.begin_at, FitState):
         competing = runs.resume(setup.begin_at)
@@ -140,6 +166,19 @@ def sweep(  # noqa: D417, `fit` describes the others
     dropped_at = np.where(competing, -1, before)
     rungs = () if halving is None else [rung - first for rung in halving.rungs(first + epochs)]
     sign, monitor = setup.problem.plan.sign, setup.problem.plan.monitor
+    done, stopped = 0, False
+    begun = outside.restored(
+        name,
+        epochs,
+        lambda done: runs.snapshot(done) | {"competing": competing, "dropped_at": dropped_at},
+    )
+    if begun is not None:
+        tree, done, stopped = begun
+        competing, dropped_at = tree.pop("competing"), tree.pop("dropped_at")
+        runs.restore(tree, done)
+
+    def snapshot() -> dict[str, Any]:
+        return runs.snapshot() | {"competing": competing, "dropped_at": dropped_at}
 
     with ThreadPoolExecutor(runs.threads) as pool:
 
@@ -161,15 +200,18 @@ def sweep(  # noqa: D417, `fit` describes the others
             return by_calls if lanes_end else max(by_calls, _ALL_SECONDS)
 
         at_most = max(1, epochs // _CALLS) if lanes_end else epochs
-        in_segments(
-            name,
-            advance,
-            epochs,
-            progress=progress,
-            seconds=seconds,
-            at_most=at_most,
-            ends=rungs,
-        )
+        if not is_over(name, outside, done, stopped, epochs):
+            in_segments(
+                name,
+                advance,
+                epochs,
+                outside._replace(facts={"at_once": runs.at_once}),
+                snapshot,
+                done=done,
+                seconds=seconds,
+                at_most=at_most,
+                ends=rungs,
+            )
     finished = ~runs.alive | (runs.done == epochs)
     last = from_host(runs.collected())
     return Sweep(

@@ -1,0 +1,135 @@
+"""A folder of checkpoints: files from which work goes on that was interrupted."""
+
+import contextlib
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from fnn import checks
+from fnn.arguments import differences
+from fnn.files import TEMPORARY, CheckpointError, load, load_metadata, save
+
+_ENDING = ".checkpoint.npz"
+
+
+class Found(NamedTuple):
+    """A checkpoint to go on from."""
+
+    path: Path
+    metadata: dict[str, Any]
+    """What `Checkpoints.write` was given."""
+
+
+class Checkpoints:
+    """The checkpoints of one piece of work, which one process does at a time.
+
+    Args:
+      function: Who asks, for the errors.
+      folder: Where they are; made, if it is not there.
+      arguments: What the work is, from `fnn.arguments.told`.
+      keep: How many to keep, >= 1.
+      strict: Whether a file that cannot be written raises. Else it warns, and work goes on.
+    Raises:
+      CheckpointError: Nothing can be written there.
+    """
+
+    def __init__(
+        self, function: str, folder: Any, arguments: dict[str, str], *, keep: int, strict: bool
+    ):
+        self._function = function
+        try:
+            self.folder = Path(os.fspath(folder))
+        except TypeError:
+            rule = "checkpoint must be a folder's path"
+            raise TypeError(f"{function}: {rule}; got {folder!r}") from None
+        self._arguments = arguments | {"precision": str(jax.dtypes.canonicalize_dtype(float))}
+        self._keep, self._strict = keep, strict
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for left in self.folder.glob(f"*{TEMPORARY}"):
+                left.unlink(missing_ok=True)
+            probe = self.folder / f"probe{TEMPORARY}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            rule = "checkpoint must be a folder that can be written to"
+            raise CheckpointError(f"{function}: {rule}; got {folder}: {error}") from error
+
+    def newest(self) -> Found | None:
+        """The newest one whose metadata is whole; None if there is none at all.
+
+        Raises:
+          ValueError: It is of other arguments; says which differ.
+          CheckpointError: There are some, and all are damaged.
+        """
+        return self._first_good(lambda found: found)
+
+    def restored(self, like: Callable[[dict[str, Any]], Any]) -> tuple[Any, dict] | None:
+        """The newest one that is whole: its tree and its metadata; None if there is none.
+
+        Args:
+          like: What the tree looks like, by the metadata.
+        Raises:
+          ValueError, CheckpointError: As `newest`.
+        """
+        return self._first_good(
+            lambda found: (load(found.path, like=like(found.metadata)), found.metadata)
+        )
+
+    def write(self, done: int, tree: Any, metadata: dict[str, Any]) -> None:
+        """Writes one after so many epochs, and removes those that are too many."""
+        path = self.folder / f"{done:010d}{_ENDING}"
+        try:
+            made_with = {"jax": jax.__version__, "platform": jax.default_backend()}
+            save(path, tree, metadata | {"arguments": self._arguments, "made_with": made_with})
+        except CheckpointError as error:
+            if self._strict:
+                raise
+            warnings.warn(f"{self._function} goes on without a checkpoint: {error}", stacklevel=4)
+            return
+        for old in self._paths()[self._keep :]:
+            with contextlib.suppress(OSError):
+                old.unlink()
+
+    def _paths(self) -> list[Path]:
+        """The files, newest first."""
+        return sorted(self.folder.glob(f"*{_ENDING}"), reverse=True)
+
+    def _first_good(self, use: Callable[[Found], Any]) -> Any:
+        errors = []
+        for path in self._paths():
+            try:
+                metadata = load_metadata(path)
+                self._check_same(path, metadata)
+                return use(Found(path, metadata))
+            except CheckpointError as error:
+                errors.append(error)
+        if errors:
+            raise CheckpointError(
+                f"{self._function}: {self.folder} holds checkpoints, of which none can be read "
+                f"(remove them to begin anew): {'; '.join(map(str, errors))}"
+            )
+        return None
+
+    def _check_same(self, path: Path, metadata: Any) -> None:
+        there = metadata.get("arguments") if isinstance(metadata, dict) else None
+        if not isinstance(there, dict):
+            raise CheckpointError(f"{path}: it must be a checkpoint; got {json.dumps(metadata)}")
+        lines = differences(there, self._arguments)
+        if lines:
+            rule = f"the arguments must be those of the work in {self.folder} (or another folder)"
+            shown = "".join(f"\n  {line}" for line in lines)
+            checks.require(False, self._function, rule, f"others{shown}")
+        made_with = metadata["made_with"]
+        here = {"jax": jax.__version__, "platform": jax.default_backend()}
+        if made_with != here:
+            warnings.warn(
+                f"{self._function}: {path} was made with {made_with}, and goes on with {here}, "
+                "so that results may differ in the last bits from one go",
+                stacklevel=5,
+            )

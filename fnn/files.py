@@ -1,0 +1,373 @@
+"""Files of arrays: any pytree, written whole or not at all, and read back byte for byte.
+
+A file is a zip archive, uncompressed, of which NumPy's `np.load` can read the arrays:
+
+    manifest.json       what is in it: the format's version, the user's metadata, and of each
+                        leaf its path, kind, dtype, shape and digest
+    0.npy, 1.npy, ...   the leaves, in that order
+
+and the archive's comment holds the manifest's own digest. No code is stored and none is run:
+there is no pickle anywhere, and names in a file are compared, never used as paths.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import math
+import os
+import secrets
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from fnn import checks
+
+__all__ = ["CheckpointError", "load", "load_metadata", "save"]
+
+VERSION = 1
+_FORMAT = "fnn"
+_MANIFEST = "manifest.json"
+# where a file comes into being, beside the one that it replaces
+TEMPORARY = ".fnn-partial"
+# What `np.load` can name. Others are stored as unsigned integers of their width.
+_PLAIN = frozenset("?bhilqBHILQefdFD")
+_PARTS = 2**22  # bytes handed over at a time
+
+
+class CheckpointError(Exception):
+    """A file is damaged, does not fit, or could not be written; says which and where."""
+
+
+def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
+    """Writes a pytree of arrays to one file, whole or not at all.
+
+    It is written beside `path`, synced to the disk, and renamed: whoever reads `path` finds
+    what was there before or all of what is new, also after a power cut. Two writers leave the
+    whole file of one of them.
+
+    Args:
+      path: The file, replaced if it is there. Its folder must exist. The name is yours.
+      tree: Any pytree of arrays, NumPy or JAX, of numbers, bools and PRNG keys, typed or not;
+        Python's numbers and bools too. Functions and strings are no leaves (those in the
+        structure of a config are not stored).
+      metadata: What JSON can hold, kept beside the arrays.
+    Raises:
+      TypeError: A leaf is none of these, or is a tracer, or JSON cannot hold the metadata.
+      CheckpointError: It could not be written (a full disk, no permission); what was at
+        `path` is as it was.
+
+    >>> import tempfile, os
+    >>> params = {"weight": jnp.ones((2, 3)), "bias": jnp.zeros(3)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(os.path.join(folder, "params.npz"), params, {"epoch": 3})
+    ...     print(load(os.path.join(folder, "params.npz"), like=params)["weight"].shape)
+    (2, 3)
+    """
+    name = "save"
+    path = _checked_path(name, path)
+    leaves, arrays = [], []
+    for key_path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        told, array = _described(name, jax.tree_util.keystr(key_path), leaf)
+        leaves.append(told | {"digest": hashlib.sha256(_bytes(array)).hexdigest()})
+        arrays.append(array)
+    manifest = {"format": _FORMAT, "version": VERSION, "metadata": metadata, "leaves": leaves}
+    try:
+        text = json.dumps(manifest, allow_nan=False, indent=1).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        rule = "metadata must be what JSON can hold (no NaN)"
+        raise TypeError(f"{name}: {rule}; got {metadata!r}: {error}") from None
+    try:
+        _written_whole(path, text, arrays)
+    except OSError as error:
+        raise CheckpointError(
+            f"save: {path} could not be written, and what was there is as it was: {error}"
+        ) from error
+
+
+def load(path: str | os.PathLike, *, like: Any) -> Any:
+    """The pytree that `save` wrote, every byte of it checked.
+
+    Args:
+      path: The file.
+      like: A pytree of the same structure, paths, shapes and dtypes: the tree that was saved,
+        or another one such as `net.init` makes, or what `jax.eval_shape` says of it.
+    Returns:
+      The structure of `like` with the leaves of the file: where `like` has NumPy arrays or
+      Python's numbers, these; else JAX arrays, laid out over devices as those of `like` are,
+      however they were when they were saved.
+    Raises:
+      CheckpointError: The file is damaged anywhere, of another version, or holds something
+        else than `like`; says what, and where.
+      FileNotFoundError, PermissionError: As `open`.
+    """
+    name = "load"
+    path = _checked_path(name, path)
+    paths_and_leaves, structure = jax.tree_util.tree_flatten_with_path(like)
+    templates = [
+        (_template(name, jax.tree_util.keystr(key_path), leaf), leaf)
+        for key_path, leaf in paths_and_leaves
+    ]
+    with _opened(name, path) as archive:
+        manifest = _manifest(name, path, archive)
+        stored = manifest["leaves"]
+        _check_same(path, [told for told, _ in templates], stored)
+        rule = "the archive must hold exactly the leaves of its manifest"
+        names = [_MANIFEST, *(f"{index}.npy" for index in range(len(stored)))]
+        _check(sorted(archive.namelist()) == sorted(names), name, path, rule)
+        likes = [like for _, like in templates]
+        arrays = [
+            _array(path, archive, index, told, like)
+            for index, (told, like) in enumerate(zip(stored, likes, strict=True))
+        ]
+    leaves = [
+        _as_like(path, told["path"], array, like)
+        for told, array, like in zip(stored, arrays, likes, strict=True)
+    ]
+    return jax.tree.unflatten(structure, leaves)
+
+
+def load_metadata(path: str | os.PathLike) -> Any:
+    """The metadata that `save` was given, without the arrays, which are not read.
+
+    Raises:
+      CheckpointError: The file is damaged where this can be seen without the arrays.
+      FileNotFoundError, PermissionError: As `open`.
+    """
+    path = _checked_path("load_metadata", path)
+    with _opened("load_metadata", path) as archive:
+        return _manifest("load_metadata", path, archive)["metadata"]
+
+
+def _checked_path(function: str, path: Any) -> Path:
+    try:
+        return Path(os.fspath(path))
+    except TypeError:
+        rule = "path must be a path of the file system"
+        raise TypeError(f"{function}: {rule}; got {path!r}") from None
+
+
+# What is stored of a leaf
+
+
+def _described(function: str, where: str, leaf: Any) -> tuple[dict[str, Any], np.ndarray]:
+    """What a manifest says of a leaf, and its numbers."""
+    told = _template(function, where, leaf)
+    if isinstance(leaf, jax.Array):
+        rule = f"{where or 'the tree'} must lie on this process's devices"
+        checks.require(leaf.is_fully_addressable, function, rule, leaf.sharding)
+    if told["kind"] == "key":
+        leaf = jax.random.key_data(leaf)
+    array = np.asarray(leaf)
+    stored = array if array.dtype.char in _PLAIN else array.view(f"u{array.dtype.itemsize}")
+    stored = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
+    return told, np.asarray(stored, order="C")
+
+
+def _template(function: str, where: str, leaf: Any) -> dict[str, Any]:
+    """What a manifest says of such a leaf, but for the digest."""
+    if isinstance(leaf, Tracer):
+        rule = f"{where or 'the tree'} must be known, not traced"
+        raise TypeError(f"{function}: {rule}; got {leaf}")
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        like = jax.ShapeDtypeStruct(leaf.shape, dtype)  # all that it has to be
+        data = jax.eval_shape(jax.random.key_data, like)
+        # the dtype of keys is named after its generator
+        return _told(where, "key", str(dtype), data.shape)
+    if dtype is None and isinstance(leaf, (bool, int, float, complex)):
+        array = np.asarray(leaf)
+        whole = array.dtype.kind in "bifc"  # larger integers are unsigned, or objects
+        rule = f"{where or 'the tree'} must fit 64 bits"
+        checks.require(whole, function, rule, leaf)
+        return _told(where, "number", type(leaf).__name__, ())
+    rule = f"{where or 'the tree'} must be an array of numbers, bools or keys"
+    is_array = dtype is not None and hasattr(leaf, "shape")
+    checks.require(is_array, function, rule, f"{type(leaf).__name__}: {leaf!r}", TypeError)
+    dtype = np.dtype(dtype)
+    numeric = dtype.kind in "biufc" or jnp.issubdtype(dtype, np.number)
+    storable = dtype.char in _PLAIN or (numeric and dtype.itemsize <= 2)
+    checks.require(storable, function, rule, f"dtype {dtype}", TypeError)
+    return _told(where, "array", dtype.name, leaf.shape)
+
+
+def _told(where: str, kind: str, dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"path": where, "kind": kind, "dtype": dtype, "shape": list(shape)}
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
+
+
+# Writing
+
+
+def _written_whole(path: Path, manifest: bytes, arrays: list[np.ndarray]) -> None:
+    """Makes a file beside `path` and puts it in its place."""
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
+    try:
+        with open(partial, "xb") as file:
+            _write(file, manifest, arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # where folders can be synced
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _write(file: BinaryIO, manifest: bytes, arrays: list[np.ndarray]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        archive.comment = _comment(manifest)
+        # one date for all files, so that equal contents make equal files
+        archive.writestr(zipfile.ZipInfo(_MANIFEST), manifest)
+        for index, array in enumerate(arrays):
+            info = zipfile.ZipInfo(f"{index}.npy")
+            with archive.open(info, "w", force_zip64=array.nbytes >= 2**31) as entry:
+                np.lib.format.write_array_header_1_0(
+                    entry, np.lib.format.header_data_from_array_1_0(array)
+                )
+                contents = _bytes(array)
+                for start in range(0, len(contents), _PARTS):
+                    entry.write(contents[start : start + _PARTS])
+
+
+def _comment(manifest: bytes) -> bytes:
+    return f"{_FORMAT} sha256 {hashlib.sha256(manifest).hexdigest()}".encode()
+
+
+# Reading
+
+
+def _check(holds: Any, function: str, path: Path, rule: str, got: str = "another one") -> None:
+    if not holds:
+        raise CheckpointError(f"{function}: {path}: {rule}; got {got}")
+
+
+@contextlib.contextmanager
+def _opened(function: str, path: Path):
+    """The archive, nothing of it read but its directory; whatever is wrong is our error."""
+    with open(path, "rb") as file:
+        try:
+            size = os.fstat(file.fileno()).st_size
+            with zipfile.ZipFile(file) as archive:
+                entries = archive.infolist()
+                rule = "no entry may be compressed or encrypted"
+                plain = all(e.compress_type == 0 and not e.flag_bits & 0x1 for e in entries)
+                _check(plain, function, path, rule, "such a one")
+                rule = f"its entries must fit into its {size} bytes"
+                total = sum(max(entry.file_size, entry.compress_size) for entry in entries)
+                _check(total <= size, function, path, rule, f"{total}")
+                yield archive
+        except CheckpointError:
+            raise
+        except Exception as error:  # damage makes the zip, npy and json modules raise all sorts
+            raise CheckpointError(f"{function}: {path} is damaged: {error!r}") from error
+
+
+def _manifest(function: str, path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
+    """The manifest, once it is known to be as it was written."""
+    text = archive.read(_MANIFEST)
+    rule = "the manifest must have the digest that was stored with it"
+    _check(archive.comment == _comment(text), function, path, rule)
+    manifest = json.loads(text)
+    _check(isinstance(manifest, dict), function, path, "the manifest must be a table")
+    _check(manifest.get("format") == _FORMAT, function, path, "it must be a file of fnn.save")
+    version = manifest.get("version")
+    rule = f"the format's version must be {VERSION}, which this fnn reads"
+    _check(version == VERSION, function, path, rule, repr(version))
+    wanted = {"path": str, "kind": str, "dtype": str, "shape": list, "digest": str}
+    leaves = manifest.get("leaves")
+    whole = isinstance(leaves, list) and all(
+        isinstance(leaf, dict) and {k: type(v) for k, v in leaf.items()} == wanted
+        for leaf in leaves
+    )
+    _check(whole and "metadata" in manifest, function, path, "the manifest must be complete")
+    return manifest
+
+
+def _check_same(path: Path, wanted: list[dict], stored: list[dict]) -> None:
+    """Raises where the file holds other leaves than `like`."""
+
+    def told(leaf: dict | None) -> str:
+        if leaf is None:
+            return "nothing"
+        shape = tuple(leaf["shape"])
+        return f"{leaf['path'] or 'the tree'}: {leaf['kind']} {leaf['dtype']}{shape}"
+
+    plain = [{name: leaf[name] for name in leaf if name != "digest"} for leaf in stored]
+    differences = [
+        f"\n  like: {told(one)}\n  file: {told(other)}"
+        for one, other in itertools.zip_longest(wanted, plain)
+        if one != other
+    ]
+    if differences:
+        more = f"\n  and {len(differences) - 5} more" if len(differences) > 5 else ""
+        shown = "".join(differences[:5]) + more
+        raise CheckpointError(f"load: {path}: its leaves must be those of like; got{shown}")
+
+
+def _array(path: Path, archive: zipfile.ZipFile, index: int, told: dict, like: Any) -> np.ndarray:
+    """The numbers of a leaf, each byte of them as it was written."""
+    entry = f"{index}.npy"
+    where = f"{told['path'] or 'the tree'} ({entry})"
+    dtype, shape = _stored(told, like)
+    info = archive.getinfo(entry)
+    with archive.open(info) as file:
+        rule = f"{where} must begin as an array of {dtype}{shape}"
+        begins = np.lib.format.read_magic(file) == (1, 0)
+        begins = begins and np.lib.format.read_array_header_1_0(file) == (shape, False, dtype)
+        _check(begins, "load", path, rule, "something else")
+        rule = f"{where} must have the size of its shape and dtype"
+        rest = info.file_size - file.tell()
+        _check(rest == math.prod(shape) * dtype.itemsize, "load", path, rule, f"{rest} bytes")
+        data = bytearray(file.read())  # to the end, where the archive compares its own sum
+    digest = hashlib.sha256(data).hexdigest()
+    _check(digest == told["digest"], "load", path, f"{where} must have its digest")
+    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _stored(told: dict, like: Any) -> tuple[np.dtype, tuple[int, ...]]:
+    """The dtype and shape that a leaf has in the file."""
+    if told["kind"] == "key":
+        return np.dtype("<u4"), tuple(told["shape"])
+    dtype = np.asarray(like).dtype if told["kind"] == "number" else np.dtype(like.dtype)
+    plain = dtype if dtype.char in _PLAIN else np.dtype(f"u{dtype.itemsize}")
+    return plain.newbyteorder("<"), tuple(told["shape"])
+
+
+def _as_like(path: Path, where: str, array: np.ndarray, like: Any) -> Any:
+    if isinstance(like, (bool, int, float, complex)) and not isinstance(like, np.generic):
+        return type(like)(array.item())
+    sharding = getattr(like, "sharding", None)
+    spread = sharding if sharding is not None and len(sharding.device_set) > 1 else None
+    if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+        keys = jax.random.wrap_key_data(jnp.asarray(array), impl=_generator(like))
+        return keys if spread is None else jax.device_put(keys, spread)
+    array = array.view(like.dtype.newbyteorder("=")).astype(like.dtype, copy=False)
+    if isinstance(like, (np.ndarray, np.generic)):
+        return array[()] if isinstance(like, np.generic) else array
+    moved = jax.device_put(array, spread)
+    rule = f"{where or 'the tree'} is {like.dtype}, which must be enabled (jax_enable_x64)"
+    _check(moved.dtype == like.dtype, "load", path, rule, f"{moved.dtype}")
+    return moved
+
+
+def _generator(like: Any) -> Any:
+    """The random generator of keys, or of the shape of keys."""
+    found = []
+    shape = jax.ShapeDtypeStruct(like.shape, like.dtype)
+    jax.eval_shape(lambda keys: found.append(jax.random.key_impl(keys)), shape)
+    return found[0]

@@ -1,0 +1,134 @@
+"""The compiled program of a chunk: the run's own under `vmap`, over the devices there are."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+
+from fnn.network import MLP
+from fnn.partition import Structure, merge
+from fnn.sweeps.host import with_keys, without_keys
+from fnn.sweeps.lanes_last import is_small, scanned_lanes_last
+from fnn.training.problem import Problem
+from fnn.training.run import epochs_from, has_ended, scanned
+from fnn.training.state import Beginning, FitState, begin_state
+from fnn.training.step import TrainState
+
+
+class Varied(NamedTuple):
+    """What is trained, by lanes: a lane's `Problem` and the key of its batch order, taken apart."""
+
+    structure: Structure
+    traced: list[Any]
+    """Numbers and arrays; for those that every lane has its own of, `(lanes, ...)`."""
+    swept: tuple[bool, ...]
+    """Which these are."""
+
+
+class Program(NamedTuple):
+    """The static part of a chunk's program."""
+
+    structure: Structure
+    swept: tuple[bool, ...]
+    capacity: int
+    """How many epochs a call holds."""
+    mesh: Mesh | None
+    """The devices that share a chunk, if there are several."""
+
+
+class Report(NamedTuple):
+    """What the host is told of a chunk's lanes after a segment, `(chunk, ...)`."""
+
+    alive: Any
+    """Whether a lane goes on."""
+    epoch: Any
+    """Epochs it has done."""
+    best: Any
+    """The best value of its monitor so far; NaN where it diverged."""
+    history: dict[str, Any]
+    """By name, `(chunk, capacity, ...)`."""
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def begin(program: Program, traced: list, start: Any) -> FitState:
+    """A chunk's states before the first epoch, without the order's key."""
+
+    def one(traced: list, start: Any) -> FitState:
+        problem, order_key = merge(program.structure, with_keys(traced))
+        state = begin_state(problem, Beginning(with_keys(start), order_key))
+        return without_keys(state._replace(order_key=None))
+
+    return _for_lanes(program, one, 0)(traced, start)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def goes_on(program: Program, traced: list, state: FitState) -> jax.Array:
+    """Which lanes have not ended by themselves."""
+
+    def one(traced: list, state: FitState) -> jax.Array:
+        return ~has_ended(merge(program.structure, with_keys(traced))[0], state)
+
+    return _for_lanes(program, one, 0)(traced, state)
+
+
+def _advance(
+    program: Program, traced: list, state: FitState, first: jax.Array, last: jax.Array
+) -> tuple[FitState, Report]:
+    """A chunk's states after the epochs from `first` to before `last`."""
+
+    def one(traced: list, state: FitState, first: jax.Array, last: jax.Array):
+        problem, order_key = merge(program.structure, with_keys(traced))
+        steps = scanned_lanes_last if along_vectors(problem) else scanned_features_first
+        state = with_keys(state)._replace(order_key=order_key)
+        state, history = epochs_from(problem, state, first, last, program.capacity, steps)
+        report = Report(~has_ended(problem, state), state.epoch, best_of(state), history)
+        return without_keys(state._replace(order_key=None)), report
+
+    return _for_lanes(program, one, 0, None, None)(traced, state, first, last)
+
+
+def best_of(state: FitState) -> jax.Array:
+    """The best value of the monitor so far, NaN where the run diverged."""
+    (value,) = state.best_value.values()
+    return jnp.where(state.diverged_at < 0, value, jnp.nan)
+
+
+advance_on_all_cores = jax.jit(_advance, static_argnums=0)
+# where several chunks are at work at once, each keeps to one core
+advance_on_one_core = jax.jit(
+    _advance, static_argnums=0, compiler_options={"xla_cpu_multi_thread_eigen": False}
+)
+
+
+def scanned_features_first(problem: Problem, *rest: Any) -> tuple[TrainState, jax.Array]:
+    """`scanned`, for lanes that lie before rows and features."""
+    if isinstance(problem.net, MLP):
+        net = dataclasses.replace(problem.net, features_first=True)
+        problem = problem._replace(net=net)
+    return scanned(problem, *rest)
+
+
+def along_vectors(problem: Problem) -> bool:
+    """Whether the lanes of a chunk lie along the last axis."""
+    return is_small(problem.net, problem.plan.batch_size)
+
+
+def _for_lanes(program: Program, function: Callable, *axes: int | None) -> Callable:
+    """The function of a lane's numbers, and of arguments with such axes, for all lanes."""
+    all_axes = ([0 if own else None for own in program.swept], *axes)
+    mapped = jax.vmap(function, in_axes=all_axes)
+    if program.mesh is None:
+        return mapped
+    specs = jax.tree.map(
+        lambda axis: PartitionSpec() if axis is None else PartitionSpec("lanes"),
+        all_axes,
+        is_leaf=lambda axis: axis is None,
+    )
+    lanes = PartitionSpec("lanes")
+    return jax.shard_map(
+        mapped, mesh=program.mesh, in_specs=specs, out_specs=lanes, check_vma=False
+    )

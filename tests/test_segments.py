@@ -1,0 +1,162 @@
+"""Segments of epochs: when they end, who is told, and what is saved."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from fnn import segments
+from fnn.segments import Outside, checked_outside, in_segments
+
+NOTHING = Outside(False, None, float("inf"), None, None)
+
+
+class Folder:
+    """Checkpoints that are only noted down."""
+
+    def __init__(self):
+        self.written = []
+
+    def write(self, done, tree, metadata):
+        self.written.append((done, tree, metadata))
+
+
+def run(epochs, outside=NOTHING, stops_at=None, **options):
+    """The lengths of the segments, and the epochs done."""
+    lengths = []
+
+    def advance(asked):
+        done = options.get("done", 0) + sum(lengths)
+        advanced = asked if stops_at is None else min(asked, stops_at - done)
+        lengths.append(advanced)
+        return advanced, {"loss": 1.0}
+
+    done = in_segments("test", advance, epochs, outside, lambda: sum(lengths), **options)
+    return lengths, done
+
+
+def test_segments_grow_to_capacity_and_add_up():
+    lengths, done = run(200)
+    assert lengths[0] == 1
+    assert max(lengths) <= 64
+    assert sum(lengths) == done == 200
+
+
+def test_segments_end_where_they_have_to():
+    ends = {3, 50, 51}
+    lengths, _ = run(100, ends=sorted(ends))
+    assert ends <= {sum(lengths[:n]) for n in range(len(lengths) + 1)}
+    assert max(run(100, at_most=5)[0]) == 5
+
+
+def test_work_that_stops_is_over():
+    assert run(100, stops_at=20)[1] == 20
+
+
+def test_work_goes_on_from_what_is_done():
+    lengths, done = run(100, done=90)
+    assert (sum(lengths), done) == (10, 100)
+
+
+def test_checkpoints_come_after_every_so_many_epochs_and_at_the_end():
+    folder = Folder()
+    run(25, NOTHING._replace(checkpoints=folder, every=10, facts={"at_once": 2}))
+    assert [done for done, _, _ in folder.written] == [10, 20, 25]
+    assert folder.written[0][1:] == (10, {"done": 10, "stopped": False, "at_once": 2})
+    folder = Folder()
+    run(100, NOTHING._replace(checkpoints=folder, every=10), stops_at=13)
+    assert [(done, told["stopped"]) for done, _, told in folder.written] == [
+        (10, False), (13, True)
+    ]  # fmt: skip
+
+
+def test_checkpoints_come_by_time_where_no_epochs_are_told(monkeypatch):
+    folder = Folder()
+    run(200, NOTHING._replace(checkpoints=folder))
+    assert [done for done, _, _ in folder.written] == [200]
+    monkeypatch.setattr(segments, "_CHECKPOINT_SECONDS", -1.0)
+    folder = Folder()
+    lengths, _ = run(200, NOTHING._replace(checkpoints=folder))
+    assert len(folder.written) == len(lengths)
+
+
+def test_the_callback_is_told_and_can_end_the_work():
+    heard, folder = [], Folder()
+
+    def callback(done, latest):
+        heard.append((done, latest))
+        return done >= 9
+
+    outside = NOTHING._replace(callback=callback, checkpoints=folder)
+    _, done = run(100, outside, at_most=3)
+    assert [epochs for epochs, _ in heard] == [1, 4, 7, 10]
+    assert done == 10
+    assert heard[0][1] == {"loss": 1.0}
+    assert [epochs for epochs, _, _ in folder.written] == [10]
+
+
+def test_what_was_done_is_saved_where_the_callback_fails():
+    folder = Folder()
+
+    def callback(done, latest):
+        raise RuntimeError("callback")
+
+    with pytest.raises(RuntimeError, match="callback"):
+        run(100, NOTHING._replace(callback=callback, checkpoints=folder))
+    assert [done for done, _, _ in folder.written] == [1]
+
+
+def test_the_budget_ends_the_work():
+    lengths, done = run(1000, NOTHING._replace(seconds=1e-9))
+    assert (lengths, done) == ([1], 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_work_after_the_segment(number):
+    before = signal.getsignal(number)
+    folder, sent = Folder(), []
+
+    def callback(done, latest):
+        if not sent:
+            sent.append(done)
+            os.kill(os.getpid(), number)
+
+    _, done = run(100, NOTHING._replace(callback=callback, checkpoints=folder), at_most=1)
+    assert done <= sent[0] + 1
+    assert [epochs for epochs, _, _ in folder.written] == [done]
+    assert signal.getsignal(number) is before
+
+
+def test_other_threads_work_without_signals():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(run(5)[1]))
+    thread.start()
+    thread.join()
+    assert results == [5]
+
+
+GOOD = {
+    "progress": None, "callback": None, "max_seconds": None, "checkpoint": None, "every": None,
+    "keep": 2, "on_save_error": "warn",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "text"),
+    [
+        ({"callback": 3}, TypeError, "callback must be a function"),
+        ({"max_seconds": 0}, ValueError, "max_seconds must be a finite number > 0"),
+        ({"max_seconds": "1"}, TypeError, "max_seconds"),
+        ({"every": 0, "checkpoint": "x"}, ValueError, "every must be an integer >= 1"),
+        ({"every": 2}, ValueError, "checkpoint must be given"),
+        ({"keep": 0}, ValueError, "keep must be an integer >= 1"),
+        ({"on_save_error": "ignore"}, ValueError, "on_save_error must be 'warn' or 'raise'"),
+        ({"checkpoint": 3}, TypeError, "checkpoint must be a folder's path"),
+    ],
+)
+def test_bad_options_are_told(bad, error, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=r"^test: ") as caught:
+        checked_outside("test", dict, **(GOOD | bad))
+    assert text in str(caught.value)
