@@ -16,6 +16,7 @@ training run is one compiled program. In the order of the textbook:
 from fnn import activations, initializers, losses, metrics, schedules
 from fnn.activations import identity, relu, sigmoid, softmax, tanh
 from fnn.data import StandardScaler, class_weights, standard_scaler, train_test_split
+from fnn.diagnosis import Diagnosis, diagnose
 from fnn.driver import train
 from fnn.evaluation import evaluate
 from fnn.files import CheckpointError, load, load_metadata, save
@@ -87,6 +88,7 @@ __all__ = [
     "CheckpointError",
     "ClipByGlobalNorm",
     "CosineDecay",
+    "Diagnosis",
     "EarlyStopping",
     "ExponentialDecay",
     "Fit",
@@ -118,6 +120,7 @@ __all__ = [
     "confusion_matrix",
     "cosine_decay",
     "cross_entropy",
+    "diagnose",
     "early_stopping",
     "evaluate",
     "exponential_decay",

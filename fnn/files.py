@@ -57,6 +57,8 @@ def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
         Python's numbers and bools too. Functions and strings are no leaves (those in the
         structure of a config are not stored).
       metadata: What JSON can hold, kept beside the arrays.
+    Returns:
+      Nothing.
     Raises:
       TypeError: A leaf is none of these, or is a tracer, or JSON cannot hold the metadata.
       CheckpointError: It could not be written (a full disk, no permission); what was at
@@ -105,6 +107,14 @@ def load(path: str | os.PathLike, *, like: Any) -> Any:
       CheckpointError: The file is damaged anywhere, of another version, or holds something
         else than `like`; says what, and where.
       FileNotFoundError, PermissionError: As `open`.
+
+    >>> import tempfile
+    >>> net = fnn.mlp((3, 4, 2))
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     save(file.name, net.init(jax.random.key(0)))
+    ...     params = load(file.name, like=net.init(jax.random.key(1)))
+    >>> params[0].weight.shape
+    (3, 4)
     """
     name = "load"
     path = _checked_path(name, path)
@@ -135,9 +145,19 @@ def load(path: str | os.PathLike, *, like: Any) -> Any:
 def load_metadata(path: str | os.PathLike) -> Any:
     """The metadata that `save` was given, without the arrays, which are not read.
 
+    Args:
+      path: The file.
+    Returns:
+      What JSON makes of it: tuples have become lists.
     Raises:
       CheckpointError: The file is damaged where this can be seen without the arrays.
       FileNotFoundError, PermissionError: As `open`.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     save(file.name, jnp.ones(3), {"epoch": 3})
+    ...     print(load_metadata(file.name))
+    {'epoch': 3}
     """
     path = _checked_path("load_metadata", path)
     with _opened("load_metadata", path) as archive:

@@ -32,7 +32,7 @@ FLOORS = [
     {"checkpoints", "data", "model", "network", "optimizers"},
     {"evaluation", "segments"},
     {"training"},
-    {"driver"},
+    {"diagnosis", "driver"},
     {"sweeps"},
     {"plots"},
     {"__init__", "__main__"},

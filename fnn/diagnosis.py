@@ -1,0 +1,159 @@
+"""Where a run diverged: its last epoch again, step by step, until a number is not finite."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn import checks
+from fnn.batches import deal, epoch_order, mean_by_shares, take
+from fnn.model import outputs_of
+from fnn.network import MLP
+from fnn.optimizers import apply_updates
+from fnn.partition import Structure, merge, split
+from fnn.training.problem import Problem, checked_problem
+from fnn.training.state import FitState
+from fnn.training.step import TrainState, advance, init_state
+from fnn.types import Loss, Network, Optimizer
+
+__all__ = ["Diagnosis", "diagnose"]
+
+
+class Diagnosis(NamedTuple):
+    """What first was not finite in a run that diverged."""
+
+    epoch: int
+    """From 0, as in `diverged_at`."""
+    step: int
+    """From 0, counted over the whole run."""
+    quantity: str
+    """"activation", "loss", "gradient", "update" or "parameters"."""
+    where: str
+    """Of which layer, leaf or row."""
+    value: float
+    """The first value there that is not finite."""
+    largest: float
+    """The largest absolute value of the parameters before that step."""
+
+    def __str__(self) -> str:
+        return (
+            f"epoch {self.epoch}, step {self.step}: {self.quantity} not finite, {self.where} is "
+            f"{self.value}; parameters were at most {self.largest:.3g} before"
+        )
+
+
+def diagnose(  # noqa: D417, `fit` describes them
+    net: Network,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Any,
+    *,
+    state: FitState,
+    batch_size: int = 32,
+) -> Diagnosis:
+    """What broke a run that diverged: the first quantity that was not finite, and of which layer.
+
+    A run that diverges goes back to the start of the epoch that broke. From there its steps are
+    made again, and the one that breaks is taken apart in the order of its computation: what
+    each layer receives (z) and passes on (a), the loss of each row, the gradients from the last
+    layer to the first, the updates, the parameters.
+
+    Args:
+      net, loss, optimizer, data, batch_size: Those of the run.
+      state: Where it ended: `Fit.state`, or that of a lane of a sweep.
+    Returns:
+      A `Diagnosis`; `print` shows it in words.
+    Raises:
+      ValueError, TypeError: As `fit`; or the run has not diverged, or made again it does not
+        break: it was another one, or broke by rounding alone.
+
+    >>> x = np.linspace(-1, 1, 64)[:, None]
+    >>> task = fnn.mlp((1, 8, 1)), fnn.squared_error, fnn.sgd(1e30), (x, 3 * x + 1)
+    >>> run = fnn.fit(*task, key=jax.random.key(0), epochs=5)
+    >>> found = diagnose(*task, state=run.state)
+    >>> found.epoch == int(run.diverged_at), found.quantity
+    (True, 'activation')
+    """
+    name = "diagnose"
+    rule = "state must be a FitState, as fit returns it"
+    checks.require(isinstance(state, FitState), name, rule, type(state).__name__, TypeError)
+    checks.no_tracers(name, (net, loss, optimizer, data, state))
+    rule = "the run must have diverged"
+    checks.require(state.diverged_at >= 0, name, rule, "one that has not")
+    problem = checked_problem(
+        name, net, loss, optimizer, data, batch_size=batch_size, validation=None, metrics=None,
+        monitor=None, mode="auto", stop=None,
+    )  # fmt: skip
+    expected = jax.eval_shape(lambda key: init_state(net, optimizer, key), state.train.key)
+    checks.same_structure(name, "state.train", expected, state.train)
+
+    epoch = int(state.epoch)
+    order = epoch_order(jax.random.fold_in(state.order_key, epoch), problem.data.rows)
+    dealt = deal(problem.data, order, problem.plan.batch_size)
+    train = state.train
+    for index, rows in enumerate(dealt.rows):
+        shares = None if dealt.shares is None else dealt.shares[index]
+        traced, structure = split(name, (problem[:4], train, rows, shares))
+        after, value = _step(structure, traced)
+        if not _broken((value, after.params)):
+            train = after
+            continue
+        for quantity, where, value in _taken_apart(problem, train, rows, shares):
+            largest = max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(train.params))
+            return Diagnosis(epoch, int(train.step), quantity, where, value, largest)
+        break
+    rule = "made again, the run must break as it did"
+    raise ValueError(f"{name}: {rule}; got an epoch {epoch} in which all is finite")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _step(structure: Structure, traced: list) -> tuple[TrainState, jax.Array]:
+    (net, loss, optimizer, data), train, rows, shares = merge(structure, traced)
+    return advance(net, loss, optimizer, train, *take(data, rows), shares)
+
+
+def _taken_apart(
+    problem: Problem, train: TrainState, rows: jax.Array, shares: Any
+) -> Iterator[tuple[str, str, float]]:
+    """What is not finite in a step, in the order in which it comes about: what, where, and how."""
+    net, loss, optimizer, data = problem[:4]
+    x, y = take(data, rows)
+    key = jax.random.fold_in(train.key, train.step)
+    if isinstance(net, MLP):
+        for index, (z, a) in enumerate(net.forward(train.params, x, key=key)):
+            for what, values in [("receives (z)", z), ("passes on (a)", a)]:
+                yield from _found("activation", f"what layer {index} {what}", values)
+    outputs = outputs_of(net, train.params, x, key)
+    yield from _found("activation", "the network's output", outputs)
+    losses = loss(outputs, y)
+    for row, value in zip(np.asarray(rows), losses, strict=True):
+        yield from _found("loss", f"that of row {row} of the data", value)
+
+    def objective(params: Any) -> jax.Array:
+        return mean_by_shares(loss(outputs_of(net, params, x, key), y), shares)
+
+    value, grads = jax.value_and_grad(objective)(train.params)
+    yield from _found("loss", "the mean of the batch", value)
+    for path, leaf in reversed(jax.tree_util.tree_leaves_with_path(grads)):
+        yield from _found("gradient", f"that of params{jax.tree_util.keystr(path)}", leaf)
+    updates, opt_state = optimizer.update(grads, train.opt_state, train.params)
+    parts = {"update": {"updates": updates, "opt_state": opt_state},
+             "parameters": {"params": apply_updates(train.params, updates)}}  # fmt: skip
+    for quantity, trees in parts.items():
+        for what, tree in trees.items():
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+                yield from _found(quantity, f"{what}{jax.tree_util.keystr(path)}", leaf)
+
+
+def _found(quantity: str, where: str, values: Any) -> Iterator[tuple[str, str, float]]:
+    values = np.ravel(np.asarray(values).astype(np.float64))
+    broken = values[~np.isfinite(values)]
+    if broken.size:
+        yield quantity, where, float(broken[0])
+
+
+def _broken(tree: Any) -> bool:
+    return any(not bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
