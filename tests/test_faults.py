@@ -2,7 +2,7 @@
 
     python -m pytest tests/test_faults.py tests/test_files.py tests/test_checkpoints.py --all-faults
 
-tries all faults, some ten minutes, and prints the figures; without the flag a tenth of them.
+tries all faults, a quarter of an hour, and prints the figures; without the flag a tenth of them.
 """
 
 import os
