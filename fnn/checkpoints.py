@@ -92,7 +92,9 @@ class Checkpoints:
                 raise
             warnings.warn(f"{self._function} goes on without a checkpoint: {error}", stacklevel=4)
             return
-        for old in self._paths()[self._keep :]:
+        # those beyond were passed over as damaged, and take no other's place
+        older = [found for found in self._paths() if found <= path]
+        for old in older[self._keep :]:
             with contextlib.suppress(OSError):
                 old.unlink()
 
@@ -106,9 +108,14 @@ class Checkpoints:
             try:
                 metadata = load_metadata(path)
                 self._check_same(path, metadata)
-                return use(Found(path, metadata))
-            except CheckpointError as error:
+                found = use(Found(path, metadata))
+            except (CheckpointError, OSError) as error:
                 errors.append(error)
+                continue
+            if errors:
+                passed_over = "; ".join(map(str, errors))
+                warnings.warn(f"{self._function} goes on from {path}: {passed_over}", stacklevel=5)
+            return found
         if errors:
             raise CheckpointError(
                 f"{self._function}: {self.folder} holds checkpoints, of which none can be read "
@@ -117,10 +124,12 @@ class Checkpoints:
         return None
 
     def _check_same(self, path: Path, metadata: Any) -> None:
-        there = metadata.get("arguments") if isinstance(metadata, dict) else None
-        if not isinstance(there, dict):
+        wanted = {"done": int, "stopped": bool, "arguments": dict, "made_with": dict}
+        facts = metadata if isinstance(metadata, dict) else {}
+        whole = {name: type(facts.get(name)) for name in wanted} == wanted and facts["done"] >= 0
+        if not whole:
             raise CheckpointError(f"{path}: it must be a checkpoint; got {json.dumps(metadata)}")
-        lines = differences(there, self._arguments)
+        lines = differences(facts["arguments"], self._arguments)
         if lines:
             rule = f"the arguments must be those of the work in {self.folder} (or another folder)"
             shown = "".join(f"\n  {line}" for line in lines)

@@ -102,7 +102,8 @@ def diagnose(  # noqa: D417, `fit` describes them
             train = after
             continue
         for quantity, where, value in _taken_apart(problem, train, rows, shares):
-            largest = max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(train.params))
+            sizes = [jnp.max(jnp.abs(leaf), initial=0) for leaf in jax.tree.leaves(train.params)]
+            largest = max(map(float, sizes))
             return Diagnosis(epoch, int(train.step), quantity, where, value, largest)
         break
     rule = "made again, the run must break as it did"
@@ -122,14 +123,16 @@ def _taken_apart(
     net, loss, optimizer, data = problem[:4]
     x, y = take(data, rows)
     key = jax.random.fold_in(train.key, train.step)
+    # rows without weight, such as those that fill up a batch, have no say
+    counted = np.ones(len(rows), bool) if shares is None else np.asarray(shares) > 0
     if isinstance(net, MLP):
         for index, (z, a) in enumerate(net.forward(train.params, x, key=key)):
             for what, values in [("receives (z)", z), ("passes on (a)", a)]:
-                yield from _found("activation", f"what layer {index} {what}", values)
+                yield from _found("activation", f"what layer {index} {what}", values[counted])
     outputs = outputs_of(net, train.params, x, key)
-    yield from _found("activation", "the network's output", outputs)
+    yield from _found("activation", "the network's output", outputs[counted])
     losses = loss(outputs, y)
-    for row, value in zip(np.asarray(rows), losses, strict=True):
+    for row, value in zip(np.asarray(rows)[counted], losses[counted], strict=True):
         yield from _found("loss", f"that of row {row} of the data", value)
 
     def objective(params: Any) -> jax.Array:
@@ -139,13 +142,12 @@ def _taken_apart(
     yield from _found("loss", "the mean of the batch", value)
     for path, leaf in reversed(jax.tree_util.tree_leaves_with_path(grads)):
         yield from _found("gradient", f"that of params{jax.tree_util.keystr(path)}", leaf)
-    updates, opt_state = optimizer.update(grads, train.opt_state, train.params)
-    parts = {"update": {"updates": updates, "opt_state": opt_state},
-             "parameters": {"params": apply_updates(train.params, updates)}}  # fmt: skip
-    for quantity, trees in parts.items():
-        for what, tree in trees.items():
-            for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-                yield from _found(quantity, f"{what}{jax.tree_util.keystr(path)}", leaf)
+    updates, _ = optimizer.update(grads, train.opt_state, train.params)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(updates):
+        yield from _found("update", f"updates{jax.tree_util.keystr(path)}", leaf)
+    after = apply_updates(train.params, updates)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(after):
+        yield from _found("parameters", f"params{jax.tree_util.keystr(path)}", leaf)
 
 
 def _found(quantity: str, where: str, values: Any) -> Iterator[tuple[str, str, float]]:

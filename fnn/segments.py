@@ -159,12 +159,16 @@ def in_segments(
             error = None
             try:
                 leave |= bool(outside.callback and outside.callback(done, shown))
-            except Exception as raised:
+            except BaseException as raised:
                 leave, error = True, raised
             due = now - saved > _CHECKPOINT_SECONDS if outside.every is None else done % every == 0
             if outside.checkpoints is not None and (due or leave):
                 metadata = {"done": done, "stopped": stopped}
-                outside.checkpoints.write(done, snapshot(), metadata | dict(outside.facts))
+                try:
+                    outside.checkpoints.write(done, snapshot(), metadata | dict(outside.facts))
+                finally:
+                    if error is not None:
+                        raise error
                 saved = time.monotonic()
             if error is not None:
                 raise error
@@ -223,7 +227,9 @@ def _interruptible() -> Iterator[threading.Event]:
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
     before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
-    before = {number: handler for number, handler in before.items() if handler is not None}
+    # not what is ignored (a script's work in the background), nor what Python has not set
+    left = (None, signal.SIG_IGN)
+    before = {number: handler for number, handler in before.items() if handler not in left}
 
     def note(signum: int, frame: Any) -> None:
         del frame

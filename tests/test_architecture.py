@@ -40,6 +40,7 @@ FLOORS = [
 
 # The files of a folder, lowest first; each imports only from those before it.
 INSIDE = {
+    "files": ["leaves", "archive", "__init__"],
     "metrics": ["common", "classification", "regression", "__init__"],
     "optimizers": ["common", "sgd", "decay", "adam", "clip", "chain", "__init__"],
     "sweeps": [

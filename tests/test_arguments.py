@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import fnn
@@ -69,7 +70,7 @@ def test_equal_arguments_are_told_alike():
         ("none", 0, "none: None then"),
         ("none", named, "test_arguments.named now"),
         ("pair", (1, 3), "pair[1]"),
-        ("pair", [1, 2], "pair: tuple of 2 then, list of 2 now"),
+        ("pair", [1, 2], "pair: builtins.tuple of 2 then, builtins.list of 2 now"),
         ("shape", jax.ShapeDtypeStruct((3,), np.float32), "shape"),
     ],
 )
@@ -78,6 +79,44 @@ def test_what_differs_is_named(name, value, where):
     assert lines
     assert where in "\n".join(lines)
     assert all(line.startswith(name) for line in lines)
+
+
+def made(rate, wrapped=None):
+    def update(x, *, factor=rate):
+        return x * rate * factor
+
+    return update if wrapped is None else jax.jit(update)
+
+
+def test_what_functions_have_closed_over_is_told():
+    assert told(f=made(1.0)) == told(f=made(1.0))
+    assert told(f=made(1.0)) != told(f=made(2.0))
+    assert told(f=made(1.0, jax)) != told(f=made(2.0, jax))
+    (line, *_) = differences(told(f=optax.adam(1e-3)), told(f=optax.adam(1e-2)))
+    assert "0.001 then" in line
+    assert told(f=optax.adam(1e-3)) == told(f=optax.adam(1e-3))
+
+
+class Slots:
+    __slots__ = ("n",)
+
+    def __init__(self, n):
+        self.n = n
+
+
+@pytest.mark.parametrize(
+    "make",
+    [Slots, lambda n: {n, "a"}, range, lambda n: np.array([n, "a"], object), lambda n: {"a": [n]}],
+)
+def test_parts_of_all_sorts_are_told(make):
+    assert told(f=make(1)) == told(f=make(1))
+    assert told(f=make(1)) != told(f=make(2))
+
+
+def test_what_holds_itself_is_told():
+    thing = Thing(1)
+    thing.n = thing
+    assert "part of" in told(f=thing)["f.n"]
 
 
 def test_activations_and_bound_functions_of_jax_are_told_by_name():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn import checkpoints
+from fnn import checkpoints, segments
+from fnn.sweeps import layout
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(40, 3)).astype(np.float32)
@@ -62,9 +63,15 @@ def after(epochs):
 def test_work_that_was_ended_goes_on_to_the_same_bits(work, tmp_path):
     whole = bits(work())
     options = {"checkpoint": tmp_path, "every": 1}
-    assert bits(work(**options, callback=after(2))) != whole
-    assert bits(work(**options, callback=after(5))) != whole
-    assert bits(work(**options)) == whole
+    heard = []
+
+    def until(end):
+        return lambda done, latest: heard.append(done) or done >= end
+
+    for end in (2, 5, 12):
+        ended = bits(work(**options, callback=until(end)))
+        assert (ended == whole) == (end == 12)
+    assert heard == sorted(set(heard)), "what is done is not done again"
 
 
 def test_checkpoints_change_no_bit(work, tmp_path):
@@ -87,6 +94,21 @@ def test_work_that_stopped_by_itself_is_finished(tmp_path):
         again = train(checkpoint=tmp_path, stop=stop)
     assert int(again.epochs) == 4
     assert bits(again) == bits(first)
+
+
+def test_a_sweep_that_stopped_by_itself_within_a_segment_is_finished(tmp_path, monkeypatch):
+    # memory that is handed out holds something
+    monkeypatch.setattr(
+        np, "empty", lambda shape, dtype=float, **more: np.full(shape, 77, dtype, **more)
+    )
+    monkeypatch.setattr(segments, "_SECONDS", 100.0)
+    stop = fnn.early_stopping(max_epochs=np.array([3, 5, 5, 4]))
+    options = {"epochs": 100, "stop": stop, "checkpoint": tmp_path}
+    first = sweep(**options)
+    with pytest.warns(UserWarning, match="finished"):
+        again = sweep(**options)
+    assert bits(again) == bits(first)
+    assert not (np.asarray(again.history["loss"]) == 77).any()
 
 
 def test_more_epochs_go_on_where_fewer_ended(work, tmp_path):
@@ -173,7 +195,39 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(work, tmp_path):
     work(checkpoint=tmp_path, every=1, callback=after(5))
     assert len(list(tmp_path.iterdir())) == 2
     damage(max(tmp_path.iterdir()))
-    assert bits(work(checkpoint=tmp_path)) == whole
+    with pytest.warns(UserWarning, match="goes on from"):
+        assert bits(work(checkpoint=tmp_path)) == whole
+
+
+def test_a_damaged_checkpoint_takes_no_good_ones_place(tmp_path):
+    options = {"checkpoint": tmp_path, "every": 1, "keep": 1}
+    train(**options, callback=after(5))
+    five = max(tmp_path.iterdir())
+    damaged = tmp_path / five.name.replace("5", "9")
+    damaged.write_bytes(five.read_bytes())
+    damage(damaged)
+    with pytest.warns(UserWarning, match="goes on from"):
+        train(**options, callback=after(7))
+    kept = [int(path.name.split(".")[0]) for path in sorted(tmp_path.iterdir())]
+    assert kept == [7, 9]
+
+
+@pytest.mark.parametrize(
+    "change", [{"done": None}, {"done": -1}, {"stopped": 0}, {"made_with": None}, {"arguments": []}]
+)
+def test_a_checkpoint_that_tells_something_else_of_itself_is_passed_over(tmp_path, change):
+    train(checkpoint=tmp_path, every=1, callback=after(3))
+    newest = max(tmp_path.iterdir())
+    fnn.save(newest, 1.0, fnn.load_metadata(newest) | change)
+    with pytest.warns(UserWarning, match="it must be a checkpoint"):
+        train(checkpoint=tmp_path)
+
+
+def test_a_sweep_laid_out_otherwise_goes_on_with_a_warning(tmp_path, monkeypatch):
+    sweep(checkpoint=tmp_path, at_once=1, every=1, callback=after(3))
+    monkeypatch.setattr(layout, "_cores", lambda: 2 * len(jax.devices()))
+    with pytest.warns(UserWarning, match="lanes lie otherwise"):
+        sweep(checkpoint=tmp_path, at_once=1)
 
 
 def test_where_all_are_damaged_nothing_is_begun_anew(work, tmp_path):

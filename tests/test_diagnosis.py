@@ -62,6 +62,17 @@ def test_a_loss_is_named_with_the_row():
     assert found.step == int(run.diverged_at * 0 + run.state.diverged_step)
 
 
+def test_rows_without_weight_are_not_blamed():
+    def loss(outputs, targets):
+        losses = fnn.squared_error(outputs, targets)
+        return jnp.where(targets[:, 0] == Y[7, 0], jnp.inf, losses)
+
+    weights = np.ones(40, np.float32)
+    weights[7] = 0
+    found, _ = diagnosed(loss=loss, optimizer=Breaks(), data=(X, Y, weights))
+    assert (found.quantity, found.step) == ("update", 4)
+
+
 @jax.custom_jvp
 def steep(z):
     return z

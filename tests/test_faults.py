@@ -68,18 +68,24 @@ def test_work_that_is_killed_ends_with_the_same_bits(kind, tmp_path, faults, rec
     wanted, kills, works, early = 100 // faults, 0, 0, 0
     while kills < wanted:
         folder, result = tmp_path / f"work{works}", tmp_path / f"{works}.npz"
+        told = 0
         for _ in range(1000):
+            lines = []
             with begun(kind, folder, result) as process:
                 if kills < wanted:
                     # at any moment from the first epoch on, and now and then before it
                     if moments.random() < 0.9:
-                        process.stdout.readline()
+                        lines.append(process.stdout.readline())
                         time.sleep(moments.uniform(0, 0.6))
                     else:
                         time.sleep(moments.uniform(0, 2))
                         early += 1
                     process.send_signal(signal.SIGKILL)
-                process.stdout.read()
+                lines += process.stdout.read().split()
+            if lines:
+                # the last epoch told may not have been saved, but all before it were
+                assert int(lines[0]) >= told
+                told = int(lines[-1])
             if process.returncode == 0:
                 break
             assert process.returncode == -signal.SIGKILL

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 
 import pytest
@@ -105,6 +106,23 @@ def test_what_was_done_is_saved_where_the_callback_fails():
     with pytest.raises(RuntimeError, match="callback"):
         run(100, NOTHING._replace(callback=callback, checkpoints=folder))
     assert [done for done, _, _ in folder.written] == [1]
+
+
+def test_what_was_done_is_saved_where_the_callback_leaves_python():
+    folder = Folder()
+    with pytest.raises(SystemExit):
+        run(100, NOTHING._replace(callback=lambda *_: sys.exit(), checkpoints=folder))
+    assert [done for done, _, _ in folder.written] == [1]
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _, done = run(5, NOTHING._replace(callback=lambda *_: os.kill(os.getpid(), signal.SIGINT)))
+        assert done == 5
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_budget_ends_the_work():

@@ -163,7 +163,8 @@ class Runs:
         """Goes on from there, where all lanes have begun as they did then."""
         self._chunks, self._store, self.done = [], snapshot["state"], done
         self.alive, self.epoch = snapshot["alive"], snapshot["epoch"]
-        self.best, self._written = snapshot["best"], snapshot["written"]
+        # lanes that ended within a segment count its whole length, of which the rest is not kept
+        self.best, self._written = snapshot["best"], np.minimum(snapshot["written"], done)
         for name, values in snapshot["history"].items():
             self.history[name][:, :done] = values
         self._deal()

@@ -17,7 +17,7 @@ _MOST_LANES = 144
 # too small: so all cores have some left when most lanes have ended.
 _CHUNKS, _LEAST_LANES = 8, 32
 # Lanes that lie along vectors are to fill them.
-_VECTOR = 16
+VECTOR = 16
 # So much memory may be taken to spare small states the way to the host and back.
 _RESIDENT_BYTES = 2**28
 # The share of free memory that chunks at work may take.
@@ -65,7 +65,7 @@ def layout_of(
         rounds = -(-size // (most * workers))
         at_once = -(-size // (rounds * workers))
         if along_vectors:
-            at_once = -(-at_once // _VECTOR) * _VECTOR
+            at_once = -(-at_once // VECTOR) * VECTOR
     chunk = at_once * len(devices)
     resident = own_memory or size * state_bytes <= _RESIDENT_BYTES
     return Layout(devices, min(threads, -(-size // chunk)), chunk, resident)

@@ -1,6 +1,7 @@
 """`sweep`: many runs at once, each a lane of one compiled program."""
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,11 +11,14 @@ import numpy as np
 
 from fnn import checks
 from fnn.arguments import told
+from fnn.checkpoints import Found
+from fnn.files import CheckpointError
 from fnn.segments import capacity_for, checked_outside, in_segments, is_over
 from fnn.stopping import EarlyStopping
 from fnn.sweeps.chunks import Runs
 from fnn.sweeps.halving import Halving
 from fnn.sweeps.host import from_host
+from fnn.sweeps.layout import VECTOR
 from fnn.sweeps.result import Sweep
 from fnn.sweeps.setup import checked_setup
 from fnn.training.state import FitState
@@ -132,8 +136,8 @@ def sweep(  # noqa: D417, `fit` describes the others
     outside = checked_outside(
         name,
         lambda: told(
-            **setup.problem._asdict(), swept=setup.columns, begin=setup.begin_at,
-            order_key=setup.order_key, at_once=at_once,
+            **setup.problem._asdict(), swept=setup.columns, numbers=setup.varied.traced,
+            begin=setup.begin_at, order_key=setup.order_key, at_once=at_once,
             halving=halving and (halving, epochs),  # whose rungs go by the epochs
         ),
         progress=progress, callback=callback, max_seconds=max_seconds, checkpoint=checkpoint,
@@ -151,8 +155,15 @@ def sweep(  # noqa: D417, `fit` describes the others
         capacity=capacity_for(epochs),
         lanes_end=lanes_end,
         # bits depend on it, and what is chosen here on how many epochs are asked for
-        at_once=found.metadata["at_once"] if found else at_once,
+        at_once=_at_once_of(found, setup.size) if found else at_once,
     )
+    facts = {"at_once": runs.at_once, "threads": runs.threads}
+    if found and any(found.metadata.get(fact) != value for fact, value in facts.items()):
+        warnings.warn(
+            f"{name}: lanes lie otherwise over this machine than when {found.path} was made, so "
+            "that results may differ in the last bits from one go",
+            stacklevel=2,
+        )
     if isinstance(setup.begin_at, FitState):
         competing = runs.resume(setup.begin_at)
         rule = "lanes that go on must stand at one epoch (but for those that halving left behind)"
@@ -205,7 +216,7 @@ def sweep(  # noqa: D417, `fit` describes the others
                 name,
                 advance,
                 epochs,
-                outside._replace(facts={"at_once": runs.at_once}),
+                outside._replace(facts=facts),
                 snapshot,
                 done=done,
                 seconds=seconds,
@@ -226,3 +237,11 @@ def sweep(  # noqa: D417, `fit` describes the others
         problem=setup.problem,
         varied=setup.varied,
     )
+
+
+def _at_once_of(found: Found, lanes: int) -> int:
+    """The lanes at once that a checkpoint tells."""
+    at_once = found.metadata.get("at_once")
+    if type(at_once) is not int or not 1 <= at_once <= max(lanes, VECTOR):
+        raise CheckpointError(f"{found.path}: it must be a sweep's checkpoint; got {at_once!r}")
+    return at_once

@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from fnn import checks
+from fnn.files.leaves import as_like, described, stored, template
 
 __all__ = ["CheckpointError", "load", "load_metadata", "save"]
 
@@ -35,9 +34,8 @@ _FORMAT = "fnn"
 _MANIFEST = "manifest.json"
 # where a file comes into being, beside the one that it replaces
 TEMPORARY = ".fnn-partial"
-# What `np.load` can name. Others are stored as unsigned integers of their width.
-_PLAIN = frozenset("?bhilqBHILQefdFD")
 _PARTS = 2**22  # bytes handed over at a time
+_LONGEST = 2**24  # bytes of a manifest
 
 
 class CheckpointError(Exception):
@@ -56,7 +54,7 @@ def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
       tree: Any pytree of arrays, NumPy or JAX, of numbers, bools and PRNG keys, typed or not;
         Python's numbers and bools too. Functions and strings are no leaves (those in the
         structure of a config are not stored).
-      metadata: What JSON can hold, kept beside the arrays.
+      metadata: What JSON can hold, kept beside the arrays: names in dicts are strings.
     Returns:
       Nothing.
     Raises:
@@ -75,7 +73,7 @@ def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
     path = _checked_path(name, path)
     leaves, arrays = [], []
     for key_path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        told, array = _described(name, jax.tree_util.keystr(key_path), leaf)
+        told, array = described(name, jax.tree_util.keystr(key_path), leaf)
         leaves.append(told | {"digest": hashlib.sha256(_bytes(array)).hexdigest()})
         arrays.append(array)
     manifest = {"format": _FORMAT, "version": VERSION, "metadata": metadata, "leaves": leaves}
@@ -84,6 +82,8 @@ def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
     except (TypeError, ValueError, RecursionError) as error:
         rule = "metadata must be what JSON can hold (no NaN)"
         raise TypeError(f"{name}: {rule}; got {metadata!r}: {error}") from None
+    rule = f"metadata and paths of leaves must fit {_LONGEST} bytes"
+    checks.require(len(text) <= _LONGEST, name, rule, len(text))
     try:
         _written_whole(path, text, arrays)
     except OSError as error:
@@ -97,8 +97,8 @@ def load(path: str | os.PathLike, *, like: Any) -> Any:
 
     Args:
       path: The file.
-      like: A pytree of the same structure, paths, shapes and dtypes: the tree that was saved,
-        or another one such as `net.init` makes, or what `jax.eval_shape` says of it.
+      like: A pytree with the same paths, shapes and dtypes: the tree that was saved, or
+        another one such as `net.init` makes, or what `jax.eval_shape` says of it.
     Returns:
       The structure of `like` with the leaves of the file: where `like` has NumPy arrays or
       Python's numbers, these; else JAX arrays, laid out over devices as those of `like` are,
@@ -120,25 +120,26 @@ def load(path: str | os.PathLike, *, like: Any) -> Any:
     path = _checked_path(name, path)
     paths_and_leaves, structure = jax.tree_util.tree_flatten_with_path(like)
     templates = [
-        (_template(name, jax.tree_util.keystr(key_path), leaf), leaf)
+        (template(name, jax.tree_util.keystr(key_path), leaf), leaf)
         for key_path, leaf in paths_and_leaves
     ]
     with _opened(name, path) as archive:
         manifest = _manifest(name, path, archive)
-        stored = manifest["leaves"]
-        _check_same(path, [told for told, _ in templates], stored)
+        leaves = manifest["leaves"]
+        _check_same(path, [told for told, _ in templates], leaves)
         rule = "the archive must hold exactly the leaves of its manifest"
-        names = [_MANIFEST, *(f"{index}.npy" for index in range(len(stored)))]
+        names = [_MANIFEST, *(f"{index}.npy" for index in range(len(leaves)))]
         _check(sorted(archive.namelist()) == sorted(names), name, path, rule)
         likes = [like for _, like in templates]
         arrays = [
             _array(path, archive, index, told, like)
-            for index, (told, like) in enumerate(zip(stored, likes, strict=True))
+            for index, (told, like) in enumerate(zip(leaves, likes, strict=True))
         ]
-    leaves = [
-        _as_like(path, told["path"], array, like)
-        for told, array, like in zip(stored, arrays, likes, strict=True)
-    ]
+    parts = zip(manifest["leaves"], arrays, likes, strict=True)
+    try:
+        leaves = [as_like(told["path"], array, like) for told, array, like in parts]
+    except ValueError as error:
+        raise CheckpointError(f"load: {path}: {error}") from error
     return jax.tree.unflatten(structure, leaves)
 
 
@@ -165,59 +166,13 @@ def load_metadata(path: str | os.PathLike) -> Any:
 
 
 def _checked_path(function: str, path: Any) -> Path:
+    rule = "path must be a path of the file system"
     try:
-        return Path(os.fspath(path))
+        found = Path(os.fsdecode(path))
     except TypeError:
-        rule = "path must be a path of the file system"
         raise TypeError(f"{function}: {rule}; got {path!r}") from None
-
-
-# What is stored of a leaf
-
-
-def _described(function: str, where: str, leaf: Any) -> tuple[dict[str, Any], np.ndarray]:
-    """What a manifest says of a leaf, and its numbers."""
-    told = _template(function, where, leaf)
-    if isinstance(leaf, jax.Array):
-        rule = f"{where or 'the tree'} must lie on this process's devices"
-        checks.require(leaf.is_fully_addressable, function, rule, leaf.sharding)
-    if told["kind"] == "key":
-        leaf = jax.random.key_data(leaf)
-    array = np.asarray(leaf)
-    stored = array if array.dtype.char in _PLAIN else array.view(f"u{array.dtype.itemsize}")
-    stored = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
-    return told, np.asarray(stored, order="C")
-
-
-def _template(function: str, where: str, leaf: Any) -> dict[str, Any]:
-    """What a manifest says of such a leaf, but for the digest."""
-    if isinstance(leaf, Tracer):
-        rule = f"{where or 'the tree'} must be known, not traced"
-        raise TypeError(f"{function}: {rule}; got {leaf}")
-    dtype = getattr(leaf, "dtype", None)
-    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
-        like = jax.ShapeDtypeStruct(leaf.shape, dtype)  # all that it has to be
-        data = jax.eval_shape(jax.random.key_data, like)
-        # the dtype of keys is named after its generator
-        return _told(where, "key", str(dtype), data.shape)
-    if dtype is None and isinstance(leaf, (bool, int, float, complex)):
-        array = np.asarray(leaf)
-        whole = array.dtype.kind in "bifc"  # larger integers are unsigned, or objects
-        rule = f"{where or 'the tree'} must fit 64 bits"
-        checks.require(whole, function, rule, leaf)
-        return _told(where, "number", type(leaf).__name__, ())
-    rule = f"{where or 'the tree'} must be an array of numbers, bools or keys"
-    is_array = dtype is not None and hasattr(leaf, "shape")
-    checks.require(is_array, function, rule, f"{type(leaf).__name__}: {leaf!r}", TypeError)
-    dtype = np.dtype(dtype)
-    numeric = dtype.kind in "biufc" or jnp.issubdtype(dtype, np.number)
-    storable = dtype.char in _PLAIN or (numeric and dtype.itemsize <= 2)
-    checks.require(storable, function, rule, f"dtype {dtype}", TypeError)
-    return _told(where, "array", dtype.name, leaf.shape)
-
-
-def _told(where: str, kind: str, dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"path": where, "kind": kind, "dtype": dtype, "shape": list(shape)}
+    checks.require(found.name and "\0" not in str(found), function, rule, repr(path))
+    return found
 
 
 def _bytes(array: np.ndarray) -> memoryview:
@@ -229,7 +184,7 @@ def _bytes(array: np.ndarray) -> memoryview:
 
 def _written_whole(path: Path, manifest: bytes, arrays: list[np.ndarray]) -> None:
     """Makes a file beside `path` and puts it in its place."""
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
+    partial = path.with_name(f"{secrets.token_hex(8)}{TEMPORARY}")
     try:
         with open(partial, "xb") as file:
             _write(file, manifest, arrays)
@@ -241,11 +196,12 @@ def _written_whole(path: Path, manifest: bytes, arrays: list[np.ndarray]) -> Non
             partial.unlink(missing_ok=True)
         raise
     if hasattr(os, "O_DIRECTORY"):  # where folders can be synced
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with contextlib.suppress(OSError):  # which some of them do not allow
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
 
 def _write(file: BinaryIO, manifest: bytes, arrays: list[np.ndarray]) -> None:
@@ -291,7 +247,7 @@ def _opened(function: str, path: Path):
                 total = sum(max(entry.file_size, entry.compress_size) for entry in entries)
                 _check(total <= size, function, path, rule, f"{total}")
                 yield archive
-        except CheckpointError:
+        except (CheckpointError, MemoryError):
             raise
         except Exception as error:  # damage makes the zip, npy and json modules raise all sorts
             raise CheckpointError(f"{function}: {path} is damaged: {error!r}") from error
@@ -299,6 +255,8 @@ def _opened(function: str, path: Path):
 
 def _manifest(function: str, path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     """The manifest, once it is known to be as it was written."""
+    size = archive.getinfo(_MANIFEST).file_size
+    _check(size <= _LONGEST, function, path, f"the manifest must have {_LONGEST} bytes at most")
     text = archive.read(_MANIFEST)
     rule = "the manifest must have the digest that was stored with it"
     _check(archive.comment == _comment(text), function, path, rule)
@@ -343,7 +301,7 @@ def _array(path: Path, archive: zipfile.ZipFile, index: int, told: dict, like: A
     """The numbers of a leaf, each byte of them as it was written."""
     entry = f"{index}.npy"
     where = f"{told['path'] or 'the tree'} ({entry})"
-    dtype, shape = _stored(told, like)
+    dtype, shape = stored(told, like)
     info = archive.getinfo(entry)
     with archive.open(info) as file:
         rule = f"{where} must begin as an array of {dtype}{shape}"
@@ -357,37 +315,3 @@ def _array(path: Path, archive: zipfile.ZipFile, index: int, told: dict, like: A
     digest = hashlib.sha256(data).hexdigest()
     _check(digest == told["digest"], "load", path, f"{where} must have its digest")
     return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
-
-
-def _stored(told: dict, like: Any) -> tuple[np.dtype, tuple[int, ...]]:
-    """The dtype and shape that a leaf has in the file."""
-    if told["kind"] == "key":
-        return np.dtype("<u4"), tuple(told["shape"])
-    dtype = np.asarray(like).dtype if told["kind"] == "number" else np.dtype(like.dtype)
-    plain = dtype if dtype.char in _PLAIN else np.dtype(f"u{dtype.itemsize}")
-    return plain.newbyteorder("<"), tuple(told["shape"])
-
-
-def _as_like(path: Path, where: str, array: np.ndarray, like: Any) -> Any:
-    if isinstance(like, (bool, int, float, complex)) and not isinstance(like, np.generic):
-        return type(like)(array.item())
-    sharding = getattr(like, "sharding", None)
-    spread = sharding if sharding is not None and len(sharding.device_set) > 1 else None
-    if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
-        keys = jax.random.wrap_key_data(jnp.asarray(array), impl=_generator(like))
-        return keys if spread is None else jax.device_put(keys, spread)
-    array = array.view(like.dtype.newbyteorder("=")).astype(like.dtype, copy=False)
-    if isinstance(like, (np.ndarray, np.generic)):
-        return array[()] if isinstance(like, np.generic) else array
-    moved = jax.device_put(array, spread)
-    rule = f"{where or 'the tree'} is {like.dtype}, which must be enabled (jax_enable_x64)"
-    _check(moved.dtype == like.dtype, "load", path, rule, f"{moved.dtype}")
-    return moved
-
-
-def _generator(like: Any) -> Any:
-    """The random generator of keys, or of the shape of keys."""
-    found = []
-    shape = jax.ShapeDtypeStruct(like.shape, like.dtype)
-    jax.eval_shape(lambda keys: found.append(jax.random.key_impl(keys)), shape)
-    return found[0]
