@@ -1,6 +1,7 @@
 """Checkpoints of `train` and `sweep`: work goes on to the same bits, or says why it does not."""
 
 import os
+import sys
 import warnings
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn import checkpoints, segments
+from fnn import checkpoints
 from fnn.sweeps import layout
 
 RANDOM = np.random.default_rng(0)
@@ -101,7 +102,7 @@ def test_a_sweep_that_stopped_by_itself_within_a_segment_is_finished(tmp_path, m
     monkeypatch.setattr(
         np, "empty", lambda shape, dtype=float, **more: np.full(shape, 77, dtype, **more)
     )
-    monkeypatch.setattr(segments, "_SECONDS", 100.0)
+    monkeypatch.setattr(sys.modules["fnn.sweeps.sweep"], "_CALL_SECONDS", 100.0)
     stop = fnn.early_stopping(max_epochs=np.array([3, 5, 5, 4]))
     options = {"epochs": 100, "stop": stop, "checkpoint": tmp_path}
     first = sweep(**options)
