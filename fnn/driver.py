@@ -77,7 +77,8 @@ def train(  # noqa: D417, `fit` describes them
       A `Fit`, as from `fit`; its `epochs` are fewer than asked for if it was interrupted.
     Raises:
       ValueError, TypeError: As `fit`; or `checkpoint` holds a run of other arguments (network,
-        optimizer, loss, data, ...), and which differ. Functions are known by their names.
+        optimizer, loss, data, ...), and which differ. Functions are known by their names and by
+        what they have closed over.
       CheckpointError: Nothing can be written to `checkpoint`, or all that it holds is damaged.
       ImportError: `progress=True` and there is no tqdm.
 
