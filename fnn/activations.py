@@ -184,7 +184,7 @@ JOINING = frozenset(
 """Activations of which each a depends on the z of all neurons of the layer."""
 
 ELEMENTWISE = (
-    frozenset([*ACTIVATIONS.values(), *(getattr(jax.nn, name, None) for name in ACTIVATIONS)])
-    - JOINING
-)
+    frozenset(ACTIVATIONS.values())
+    | frozenset(getattr(jax.nn, name) for name in ACTIVATIONS if hasattr(jax.nn, name))
+) - JOINING
 """Activations of which each a depends on its own z alone, as far as we know them."""

@@ -67,30 +67,44 @@ class Checkpoints:
           ValueError: It is of other arguments; says which differ.
           CheckpointError: There are some, and all are damaged.
         """
-        return self._first_good(lambda found: found)
+        _, found, _ = self._first_good(lambda found: None)
+        return found
 
     def restored(self, like: Callable[[dict[str, Any]], Any]) -> tuple[Any, dict] | None:
         """The newest one that is whole: its tree and its metadata; None if there is none.
+
+        Warns where damaged ones were passed over, or it was made with another JAX.
 
         Args:
           like: What the tree looks like, by the metadata.
         Raises:
           ValueError, CheckpointError: As `newest`.
         """
-        return self._first_good(
-            lambda found: (load(found.path, like=like(found.metadata)), found.metadata)
+        tree, found, errors = self._first_good(
+            lambda found: load(found.path, like=like(found.metadata))
         )
+        if found is None:
+            return None
+        if errors:
+            passed_over = "; ".join(map(str, errors))
+            self._warn(f"goes on from {found.path}: {passed_over}")
+        made_with, here = found.metadata["made_with"], _made_with()
+        if made_with != here:
+            self._warn(
+                f"goes on from {found.path}, made with {made_with}, and has {here}, so that "
+                "results may differ in the last bits from one go"
+            )
+        return tree, found.metadata
 
     def write(self, done: int, tree: Any, metadata: dict[str, Any]) -> None:
         """Writes one after so many epochs, and removes those that are too many."""
         path = self.folder / f"{done:010d}{_ENDING}"
         try:
-            made_with = {"jax": jax.__version__, "platform": jax.default_backend()}
-            save(path, tree, metadata | {"arguments": self._arguments, "made_with": made_with})
+            save(path, tree, metadata | {"arguments": self._arguments, "made_with": _made_with()})
         except CheckpointError as error:
             if self._strict:
                 raise
-            warnings.warn(f"{self._function} goes on without a checkpoint: {error}", stacklevel=4)
+            self._warn(f"goes on without a checkpoint: {error}")
             return
         # those beyond were passed over as damaged, and take no other's place
         older = [found for found in self._paths() if found <= path]
@@ -102,43 +116,37 @@ class Checkpoints:
         """The files, newest first."""
         return sorted(self.folder.glob(f"*{_ENDING}"), reverse=True)
 
-    def _first_good(self, use: Callable[[Found], Any]) -> Any:
+    def _warn(self, text: str) -> None:
+        warnings.warn(f"{self._function} {text}", stacklevel=5)
+
+    def _first_good(self, use: Callable[[Found], Any]) -> tuple[Any, Found | None, list[Exception]]:
+        """What `use` makes of the newest one that is good, that one, and what others had."""
         errors = []
         for path in self._paths():
             try:
-                metadata = load_metadata(path)
-                self._check_same(path, metadata)
-                found = use(Found(path, metadata))
+                found = Found(path, load_metadata(path))
+                self._check_same(found)
+                return use(found), found, errors
             except (CheckpointError, OSError) as error:
                 errors.append(error)
-                continue
-            if errors:
-                passed_over = "; ".join(map(str, errors))
-                warnings.warn(f"{self._function} goes on from {path}: {passed_over}", stacklevel=5)
-            return found
         if errors:
             raise CheckpointError(
                 f"{self._function}: {self.folder} holds checkpoints, of which none can be read "
                 f"(remove them to begin anew): {'; '.join(map(str, errors))}"
             )
-        return None
+        return None, None, errors
 
-    def _check_same(self, path: Path, metadata: Any) -> None:
+    def _check_same(self, found: Found) -> None:
+        """Raises where it is no checkpoint, or one of other arguments."""
         wanted = {"done": int, "stopped": bool, "arguments": dict, "made_with": dict}
-        facts = metadata if isinstance(metadata, dict) else {}
+        facts = found.metadata if isinstance(found.metadata, dict) else {}
         whole = {name: type(facts.get(name)) for name in wanted} == wanted and facts["done"] >= 0
-        if not whole:
-            raise CheckpointError(f"{path}: it must be a checkpoint; got {json.dumps(metadata)}")
-        lines = differences(facts["arguments"], self._arguments)
-        if lines:
-            rule = f"the arguments must be those of the work in {self.folder} (or another folder)"
-            shown = "".join(f"\n  {line}" for line in lines)
-            checks.require(False, self._function, rule, f"others{shown}")
-        made_with = metadata["made_with"]
-        here = {"jax": jax.__version__, "platform": jax.default_backend()}
-        if made_with != here:
-            warnings.warn(
-                f"{self._function}: {path} was made with {made_with}, and goes on with {here}, "
-                "so that results may differ in the last bits from one go",
-                stacklevel=5,
-            )
+        told = json.dumps(found.metadata)
+        checks.require(whole, str(found.path), "it must be a checkpoint", told, CheckpointError)
+        lines = "".join(f"\n  {line}" for line in differences(facts["arguments"], self._arguments))
+        rule = f"the arguments must be those of the work in {self.folder} (or another folder)"
+        checks.require(not lines, self._function, rule, f"others{lines}")
+
+
+def _made_with() -> dict[str, str]:
+    return {"jax": jax.__version__, "platform": jax.default_backend()}

@@ -101,10 +101,10 @@ def diagnose(  # noqa: D417, `fit` describes them
         if not _broken((value, after.params)):
             train = after
             continue
-        for quantity, where, value in _taken_apart(problem, train, rows, shares):
+        first = next(_taken_apart(problem, train, rows, shares), None)
+        if first is not None:
             sizes = [jnp.max(jnp.abs(leaf), initial=0) for leaf in jax.tree.leaves(train.params)]
-            largest = max(map(float, sizes))
-            return Diagnosis(epoch, int(train.step), quantity, where, value, largest)
+            return Diagnosis(epoch, int(train.step), *first, max(map(float, sizes)))
         break
     rule = "made again, the run must break as it did"
     raise ValueError(f"{name}: {rule}; got an epoch {epoch} in which all is finite")

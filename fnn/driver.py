@@ -63,8 +63,8 @@ def train(  # noqa: D417, `fit` describes them
       mode, stop, state, order_key: As in `fit`.
       progress: Whether to show a bar, with the loss and the monitor. It needs tqdm (the
         extra `progress`). None: on a terminal or in a notebook, if tqdm is installed.
-      callback: Called between segments with the epochs done and the latest values by name;
-        what it returns ends the run if it is true.
+      callback: Called between segments with the epochs done and the latest loss and monitor,
+        by name; what it returns ends the run if it is true.
       max_seconds: Ends the run after the segment in which it has taken so long, > 0.
       checkpoint: A folder for the checkpoints of this run, made if it is not there; one
         process at a time. It holds no data and no functions, only their digests and names.

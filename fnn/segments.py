@@ -7,8 +7,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fnn import checks
@@ -36,7 +35,7 @@ class Outside(NamedTuple):
     checkpoints: Checkpoints | None
     every: int | None
     """Epochs between checkpoints; None: `_CHECKPOINT_SECONDS` between them."""
-    facts: Mapping[str, Any] = MappingProxyType({})
+    facts: dict[str, Any]
     """What else checkpoints say of themselves."""
 
     def restored(
@@ -105,7 +104,7 @@ def checked_outside(  # noqa: D417, `train` describes the others
     else:
         strict = on_save_error == "raise"
         checkpoints = Checkpoints(function, checkpoint, arguments(), keep=keep, strict=strict)
-    return Outside(progress, callback, seconds, checkpoints, every)
+    return Outside(progress, callback, seconds, checkpoints, every, {})
 
 
 def in_segments(
@@ -156,22 +155,17 @@ def in_segments(
             now = time.monotonic()
             leave = stopped or done == epochs or interrupted.is_set()
             leave |= now - started > outside.seconds
-            error = None
+            due = now - saved > _CHECKPOINT_SECONDS if outside.every is None else done % every == 0
             try:
                 leave |= bool(outside.callback and outside.callback(done, shown))
-            except BaseException as raised:
-                leave, error = True, raised
-            due = now - saved > _CHECKPOINT_SECONDS if outside.every is None else done % every == 0
-            if outside.checkpoints is not None and (due or leave):
-                metadata = {"done": done, "stopped": stopped}
-                try:
-                    outside.checkpoints.write(done, snapshot(), metadata | dict(outside.facts))
-                finally:
-                    if error is not None:
-                        raise error
-                saved = time.monotonic()
-            if error is not None:
-                raise error
+            except BaseException:
+                due = True
+                raise
+            finally:
+                if outside.checkpoints is not None and (due or leave):
+                    metadata = {"done": done, "stopped": stopped, **outside.facts}
+                    outside.checkpoints.write(done, snapshot(), metadata)
+                    saved = time.monotonic()
             if leave:
                 return done
             asked = max(1, min(8 * asked, int(asked * seconds() / took)))  # one measure errs

@@ -139,11 +139,20 @@ def test_halving_goes_on_to_the_same_bits(tmp_path):
         sweep(**halving, checkpoint=tmp_path, epochs=20)
 
 
-def test_a_sweep_goes_on_in_chunks_of_the_same_size(tmp_path):
+def test_a_sweep_goes_on_in_chunks_of_the_same_size(tmp_path, monkeypatch):
+    whole = bits(sweep(at_once=None))
     sweep(checkpoint=tmp_path, at_once=None, callback=after(2), every=1)
-    (newest, *_) = sorted(tmp_path.iterdir(), reverse=True)
-    assert fnn.load_metadata(newest)["at_once"] >= 1
-    assert bits(sweep(checkpoint=tmp_path, at_once=None)) == bits(sweep(at_once=None))
+    chosen = fnn.load_metadata(max(tmp_path.iterdir()))["at_once"]
+    monkeypatch.setattr(layout, "VECTOR", 4)  # which would choose another one
+    assert bits(sweep(checkpoint=tmp_path, at_once=None)) == whole
+    assert fnn.load_metadata(max(tmp_path.iterdir()))["at_once"] == chosen != 4
+
+
+@pytest.mark.parametrize("at_once", [None, 100])
+def test_a_sweep_with_more_room_than_lanes_goes_on(tmp_path, at_once, monkeypatch):
+    monkeypatch.setattr(layout, "_cores", lambda: 1)
+    sweep(checkpoint=tmp_path, at_once=at_once, callback=after(2), every=1)
+    assert bits(sweep(checkpoint=tmp_path, at_once=at_once)) == bits(sweep(at_once=at_once))
 
 
 @pytest.mark.parametrize(

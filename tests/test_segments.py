@@ -10,7 +10,7 @@ import pytest
 from fnn import segments
 from fnn.segments import Outside, checked_outside, in_segments
 
-NOTHING = Outside(False, None, float("inf"), None, None)
+NOTHING = Outside(False, None, float("inf"), None, None, {})
 
 
 class Folder:

@@ -59,6 +59,7 @@ def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
       Nothing.
     Raises:
       TypeError: A leaf is none of these, or is a tracer, or JSON cannot hold the metadata.
+      ValueError: An integer does not fit 64 bits, or the metadata 16 MiB.
       CheckpointError: It could not be written (a full disk, no permission); what was at
         `path` is as it was.
 
@@ -228,8 +229,7 @@ def _comment(manifest: bytes) -> bytes:
 
 
 def _check(holds: Any, function: str, path: Path, rule: str, got: str = "another one") -> None:
-    if not holds:
-        raise CheckpointError(f"{function}: {path}: {rule}; got {got}")
+    checks.require(holds, f"{function}: {path}", rule, got, CheckpointError)
 
 
 @contextlib.contextmanager

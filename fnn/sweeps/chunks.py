@@ -141,9 +141,11 @@ class Runs:
         return self.alive | ended
 
     @property
-    def at_once(self) -> int:
-        """Lanes in a chunk on each device."""
-        return self._layout.chunk // len(self._layout.devices)
+    def laid_out(self) -> dict[str, int]:
+        """How lanes lie over the machine, on which their last bits depend."""
+        devices = len(self._layout.devices)
+        at_once = self._layout.chunk // devices
+        return {"at_once": at_once, "threads": self.threads, "devices": devices}
 
     def snapshot(self, done: int | None = None) -> dict[str, Any]:
         """All that it takes to go on from here, on the host; as after so many epochs, if told."""

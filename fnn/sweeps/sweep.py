@@ -143,8 +143,9 @@ def sweep(  # noqa: D417, `fit` describes the others
         progress=progress, callback=callback, max_seconds=max_seconds, checkpoint=checkpoint,
         every=every, keep=keep, on_save_error=on_save_error,
     )  # fmt: skip
-    checkpoints = outside.checkpoints
-    found = None if checkpoints is None else checkpoints.newest()
+    found = None if outside.checkpoints is None else outside.checkpoints.newest()
+    if found and at_once is None:  # bits depend on it, and the choice on how many epochs there are
+        at_once = _at_once_of(found, setup.size)
     lanes_end = stop is not None or halving is not None
     runs = Runs(
         setup.problem,
@@ -154,11 +155,10 @@ def sweep(  # noqa: D417, `fit` describes the others
         epochs=epochs,
         capacity=capacity_for(epochs),
         lanes_end=lanes_end,
-        # bits depend on it, and what is chosen here on how many epochs are asked for
-        at_once=_at_once_of(found, setup.size) if found else at_once,
+        at_once=at_once,
     )
-    facts = {"at_once": runs.at_once, "threads": runs.threads}
-    if found and any(found.metadata.get(fact) != value for fact, value in facts.items()):
+    outside = outside._replace(facts=runs.laid_out)
+    if found and not runs.laid_out.items() <= found.metadata.items():
         warnings.warn(
             f"{name}: lanes lie otherwise over this machine than when {found.path} was made, so "
             "that results may differ in the last bits from one go",
@@ -216,7 +216,7 @@ def sweep(  # noqa: D417, `fit` describes the others
                 name,
                 advance,
                 epochs,
-                outside._replace(facts=facts),
+                outside,
                 snapshot,
                 done=done,
                 seconds=seconds,
@@ -240,8 +240,9 @@ def sweep(  # noqa: D417, `fit` describes the others
 
 
 def _at_once_of(found: Found, lanes: int) -> int:
-    """The lanes at once that a checkpoint tells."""
-    at_once = found.metadata.get("at_once")
-    if type(at_once) is not int or not 1 <= at_once <= max(lanes, VECTOR):
-        raise CheckpointError(f"{found.path}: it must be a sweep's checkpoint; got {at_once!r}")
+    """The lanes at once that were chosen for the work of a checkpoint."""
+    at_once: Any = found.metadata.get("at_once")
+    chosen = type(at_once) is int and 1 <= at_once < lanes + VECTOR
+    rule = "at_once must be what a sweep of so many lanes chooses"
+    checks.require(chosen, str(found.path), rule, repr(at_once), CheckpointError)
     return at_once
