@@ -202,7 +202,7 @@ def softmax_cross_entropy(
         share = _option(
             function, "label_smoothing", label_smoothing, outputs, at_least=0, at_most=1
         )
-        targets = (1 - share) * targets + share / outputs.shape[-1]
+        targets = (1 - share) * targets.astype(outputs.dtype) + share / outputs.shape[-1]
     terms = -_product(targets, jax.nn.log_softmax(outputs, axis=-1))
     return jnp.where(valid, jnp.sum(terms, axis=-1), jnp.nan)
 
@@ -270,7 +270,7 @@ def _values(
 def _classes(
     function: str, outputs: Any, targets: Any
 ) -> tuple[jax.Array, jax.Array, jax.Array | bool]:
-    """Outputs, targets as distributions over classes, and which of them are valid."""
+    """Outputs, targets over classes (of labels bools, else shares), and which are valid."""
     outputs = _outputs(function, outputs)
     targets = checks.array(function, "targets", targets)
     classes = outputs.shape[-1]
@@ -291,7 +291,7 @@ def _classes(
     targets = jnp.asarray(targets)
     labels = targets.astype(np.int32)
     valid = (labels >= 0) & (labels < classes) & (labels.astype(targets.dtype) == targets)
-    return outputs, jax.nn.one_hot(labels, classes, dtype=outputs.dtype), valid
+    return outputs, jax.nn.one_hot(labels, classes, dtype=bool), valid
 
 
 def _check_range(function: str, rule: str, targets: Any, highest: int) -> None:
@@ -310,7 +310,9 @@ def _option(function: str, name: str, value: Any, outputs: jax.Array, **bounds: 
 
 
 def _product(share: jax.Array, logarithm: jax.Array) -> jax.Array:
-    """The product share * logarithm, with 0 log 0 = 0, in value and slope."""
+    """The product share * logarithm, with 0 log 0 = 0, in value and slope; shares may be bools."""
+    if share.dtype == bool:
+        return jnp.where(share, logarithm, 0)
     absent = (share == 0) & (logarithm == -jnp.inf)
     return jnp.where(absent, 0, share * jnp.where(absent, 0, logarithm))
 

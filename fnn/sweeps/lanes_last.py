@@ -6,13 +6,14 @@ network is one over all lanes, which does; and the matrix products, too small to
 as such, are sums in sight: two to five times as fast for networks such as 2-16-2.
 """
 
+import collections
 import dataclasses
 import functools
 import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,13 +30,25 @@ from fnn.training.problem import Problem
 from fnn.training.step import TrainState, advance
 from fnn.types import Network
 
-Lane = tuple[Any, bool]
-"""A value, and whether its last axis is that of the lanes."""
+
+
+class Lane(NamedTuple):
+    """The values of an array in all lanes."""
+
+    value: Any
+    has_lanes: bool
+    """Whether the last axis is that of the lanes; else all lanes have the same."""
+    stored: bool = False
+    """Whether it lies in memory, so that nothing is computed where it is read."""
+    heavy: bool = False
+    """Whether a product has gone into it that is not stored, and not to be computed twice."""
 
 # multiplications in the largest product of a step; beyond, matrix products are faster
 _SMALL = 4096
 # sums of more terms are left to a loop: the program would grow with them
 _TERMS = 64
+# sums of so few are as soon computed again as read
+_FEW_TERMS = 4
 
 
 def is_small(net: Network, batch_size: int) -> bool:
@@ -58,7 +71,7 @@ def scanned_lanes_last(
     def step(traced: list, train: TrainState, batch: tuple) -> tuple[TrainState, jax.Array]:
         rows, shares = batch
         net, loss, optimizer, data = merge(structure, traced)
-        net = dataclasses.replace(net, written_out=False)  # here products are written out anyway
+        net = dataclasses.replace(net, written_out=False, features_first=True)
         return advance(net, loss, optimizer, train, *take(data, rows), shares, packing.unpack)
 
     @jax.custom_batching.custom_vmap
@@ -101,15 +114,15 @@ def of_lanes_last(function: Callable, size: int, marks: tuple, *args: Any) -> An
       What the function returns, each leaf with lanes along its last axis.
     """
     leaves, structure = jax.tree.flatten(args)
-    lanes = list(zip(leaves, jax.tree.leaves(marks), strict=True))
-    of_one = [jax.ShapeDtypeStruct(_shape(lane), lane[0].dtype) for lane in lanes]
+    lanes = [Lane(*pair, True) for pair in zip(leaves, jax.tree.leaves(marks), strict=True)]
+    of_one = [jax.ShapeDtypeStruct(_shape(lane), lane.value.dtype) for lane in lanes]
 
     def flat(*leaves: Any) -> Any:
         return function(*jax.tree.unflatten(structure, leaves))
 
     program, shapes = jax.make_jaxpr(flat, return_shape=True)(*of_one)
     results = _Interpreter(size, _one(leaves)).run(program.jaxpr, program.consts, lanes)
-    results = [value if has_lanes else _spread(value, size) for value, has_lanes in results]
+    results = [r.value if r.has_lanes else _spread(r.value, size) for r in results]
     return jax.tree.unflatten(jax.tree.structure(shapes), results)
 
 
@@ -119,25 +132,33 @@ class _Interpreter:
     def __init__(self, size: int, one: jax.Array):
         self.size = size
         self.one = one
+        self._stored: dict[int, tuple[Any, Lane]] = {}
 
     def run(self, program: Jaxpr, consts: Sequence[Any], args: Sequence[Lane]) -> list[Lane]:
-        known: dict[Any, Lane] = dict(zip(program.invars, args, strict=True))
-        known |= {var: (value, False) for var, value in zip(program.constvars, consts, strict=True)}
+        known: dict[Any, Lane] = {}
+        shared = [Lane(value, False, True) for value in consts]
+        known |= dict(zip(program.constvars, shared, strict=True))
+        read_by = [*program.outvars, *(var for e in program.eqns for var in e.invars)]
+        reads = collections.Counter(var for var in read_by if not isinstance(var, Literal))
 
         def read(var: Any) -> Lane:
-            return (var.val, False) if isinstance(var, Literal) else known[var]
+            return Lane(var.val, False, True) if isinstance(var, Literal) else known[var]
 
+        def note(variables: Sequence[Any], lanes: Sequence[Lane]) -> None:
+            for var, lane in zip(variables, lanes, strict=True):
+                known[var] = self._once(lane) if lane.heavy and reads[var] > 1 else lane
+
+        note(program.invars, args)
         for equation in program.eqns:
-            results = self.results(equation, [read(var) for var in equation.invars])
-            known |= dict(zip(equation.outvars, results, strict=True))
+            note(equation.outvars, self.results(equation, [read(var) for var in equation.invars]))
         return [read(var) for var in program.outvars]
 
     def results(self, equation: JaxprEqn, args: list[Lane]) -> list[Lane]:
         """What one operation makes of its arguments."""
         name, params = equation.primitive.name, equation.params
-        if not any(has_lanes for _, has_lanes in args):
-            results = equation.primitive.bind(*[value for value, _ in args], **params)
-            return [(r, False) for r in _listed(equation, results)]
+        if not any(lane.has_lanes for lane in args):
+            results = equation.primitive.bind(*[lane.value for lane in args], **params)
+            return [Lane(r, False) for r in _listed(equation, results)]
         if name in _CALLS:
             program = next(params[p] for p in ("jaxpr", "call_jaxpr", "fun_jaxpr") if p in params)
             closed = isinstance(program, ClosedJaxpr)
@@ -148,50 +169,53 @@ class _Interpreter:
         results = lanes_last(equation, *args) if lanes_last else None
         if results is None:
             results = self.by_vmap(equation, *args)
-        return [(r, True) for r in _listed(equation, results)]
+        stored = name in _VIEWS and args[0].stored
+        heavy = name == "dot_general" or any(lane.heavy for lane in args)
+        return [Lane(r, True, stored, heavy) for r in _listed(equation, results)]
 
     # Rules: each gives the result with the lanes last, or None where it knows no better way.
 
     def by_vmap(self, equation: JaxprEqn, *args: Lane) -> Any:
-        axes = [-1 if has_lanes else None for _, has_lanes in args]
+        axes = [-1 if lane.has_lanes else None for lane in args]
         bind = functools.partial(equation.primitive.bind, **equation.params)
-        return jax.vmap(bind, in_axes=axes, out_axes=-1)(*[value for value, _ in args])
+        return jax.vmap(bind, in_axes=axes, out_axes=-1)(*[lane.value for lane in args])
 
     def elementwise(self, equation: JaxprEqn, *args: Lane) -> Any:
         shape = (*_made(equation).shape, self.size)
-        values = [self._broadcast(lane, shape) for lane in args]
+        values = [_broadcast(lane, shape) for lane in args]
         return equation.primitive.bind(*values, **equation.params)
 
-    def broadcast_in_dim(self, equation: JaxprEqn, *args: Lane) -> Any:
+    def broadcast_in_dim(self, equation: JaxprEqn, lane: Lane, *sizes: Lane) -> Any:
         shape, dims = equation.params["shape"], equation.params["broadcast_dimensions"]
-        (value, _), *sizes = args
-        if not sizes:
-            return lax.broadcast_in_dim(value, (*shape, self.size), (*dims, len(shape)))
-        return None
+        if sizes:
+            return None
+        return lax.broadcast_in_dim(lane.value, (*shape, self.size), (*dims, len(shape)))
 
     def transpose(self, equation: JaxprEqn, lane: Lane) -> Any:
         axes = equation.params["permutation"]
-        return lax.transpose(lane[0], (*axes, len(axes)))
+        return lax.transpose(lane.value, (*axes, len(axes)))
 
     def reshape(self, equation: JaxprEqn, lane: Lane) -> Any:
-        return lax.reshape(lane[0], (*equation.params["new_sizes"], self.size))
+        return lax.reshape(lane.value, (*equation.params["new_sizes"], self.size))
 
     def squeeze(self, equation: JaxprEqn, lane: Lane) -> Any:
-        return lax.squeeze(lane[0], equation.params["dimensions"])
+        return lax.squeeze(lane.value, equation.params["dimensions"])
 
     def slice(self, equation: JaxprEqn, lane: Lane) -> Any:
         start, limit, strides = (
             equation.params[p] for p in ("start_indices", "limit_indices", "strides")
         )
         strides = None if strides is None else (*strides, 1)
-        return lax.slice(lane[0], (*start, 0), (*limit, self.size), strides)
+        return lax.slice(lane.value, (*start, 0), (*limit, self.size), strides)
 
     def concatenate(self, equation: JaxprEqn, *args: Lane) -> Any:
-        values = [value if has_lanes else _spread(value, self.size) for value, has_lanes in args]
+        values = [
+            lane.value if lane.has_lanes else _spread(lane.value, self.size) for lane in args
+        ]
         return lax.concatenate(values, equation.params["dimension"])
 
     def split(self, equation: JaxprEqn, lane: Lane) -> Any:
-        return equation.primitive.bind(lane[0], **equation.params)
+        return equation.primitive.bind(lane.value, **equation.params)
 
     def reduce_sum(self, equation: JaxprEqn, lane: Lane) -> Any:
         return self._reduced(equation, lane, operator.add)
@@ -208,8 +232,12 @@ class _Interpreter:
         if any(batch) or any(len(axes) != 1 for axes in contracted):
             return None
         a, b = (
-            self._kept(jnp.moveaxis(value if has_lanes else value[..., None], axis, 0), has_lanes)
-            for (value, has_lanes), (axis,) in zip(args, contracted, strict=True)
+            jnp.moveaxis(self._once(lane).value, axis, 0)
+            for lane, (axis,) in zip(args, contracted, strict=True)
+        )
+        a, b = (
+            (value if lane.has_lanes else value[..., None]).astype(at_least_float32(value.dtype))
+            for value, lane in zip((a, b), args, strict=True)
         )
         a = a.reshape(*a.shape[:-1], *[1] * (b.ndim - 2), a.shape[-1])
         b = b.reshape(b.shape[0], *[1] * (a.ndim - b.ndim), *b.shape[1:])
@@ -219,35 +247,43 @@ class _Interpreter:
             total = _added([a[k] * b[k] for k in range(len(a))], operator.add)
         else:
             total = jnp.sum(a * b, axis=0)
-        return self._kept(total, True).astype(_made(equation).dtype)
+        return total.astype(_made(equation).dtype)
 
     def _reduced(self, equation: JaxprEqn, lane: Lane, operation: Callable) -> Any:
-        axes, (value, _) = equation.params["axes"], lane
-        terms = math.prod(value.shape[axis] for axis in axes)
+        axes = equation.params["axes"]
+        terms = math.prod(lane.value.shape[axis] for axis in axes)
         if not 1 <= terms <= _TERMS:
-            return equation.primitive.bind(value, **equation.params)
-        first = jnp.moveaxis(value, axes, range(len(axes)))
+            return equation.primitive.bind(lane.value, **equation.params)
+        lane = lane if terms <= _FEW_TERMS else self._once(lane)
+        first = jnp.moveaxis(lane.value, axes, range(len(axes)))
         first = first.reshape(terms, *first.shape[len(axes) :])
         return _added([first[k] for k in range(terms)], operation)
 
-    def _kept(self, value: jax.Array, has_lanes: bool) -> jax.Array:
-        """The value, computed once. The compiler would do it again for every term of a sum, as
+    def _once(self, lane: Lane) -> Lane:
+        """The same, computed once. The compiler would do it again for every term of a sum, as
         it joins what looks cheap with all that use it; a division does not look cheap.
         """
-        value = value.astype(at_least_float32(value.dtype))
-        return value / self.one.astype(value.dtype) if has_lanes else value
+        value = lane.value
+        if lane.stored or not lane.has_lanes or not jnp.issubdtype(value.dtype, np.floating):
+            return lane
+        if id(value) not in self._stored:
+            divided = value.astype(at_least_float32(value.dtype))
+            divided = (divided / self.one.astype(divided.dtype)).astype(value.dtype)
+            self._stored[id(value)] = value, Lane(divided, True, True)
+        return self._stored[id(value)][1]
 
-    def _broadcast(self, lane: Lane, shape: tuple[int, ...]) -> jax.Array:
-        value, has_lanes = lane
-        value = jnp.asarray(value) if has_lanes else jnp.asarray(value)[..., None]
-        ones = (1,) * (len(shape) - value.ndim)
-        return jnp.broadcast_to(value.reshape(*ones, *value.shape), shape)
+
+def _broadcast(lane: Lane, shape: tuple[int, ...]) -> jax.Array:
+    value = jnp.asarray(lane.value)
+    value = value if lane.has_lanes else value[..., None]
+    ones = (1,) * (len(shape) - value.ndim)
+    return jnp.broadcast_to(value.reshape(*ones, *value.shape), shape)
 
 
 def _shape(lane: Lane) -> tuple[int, ...]:
     """The shape that one lane's value has."""
-    value, has_lanes = lane
-    return jnp.shape(value)[:-1] if has_lanes else jnp.shape(value)
+    shape = jnp.shape(lane.value)
+    return shape[:-1] if lane.has_lanes else shape
 
 
 def _spread(value: Any, size: int) -> jax.Array:
@@ -280,6 +316,9 @@ def _listed(equation: JaxprEqn, results: Any) -> list[Any]:
 
 _CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call",
           "custom_vjp_call_jaxpr", "checkpoint", "remat", "remat2"}  # fmt: skip
+
+# what reads another's memory
+_VIEWS = {"reshape", "squeeze", "slice", "split", "transpose"}
 
 # fmt: off
 _ELEMENTWISE = {
