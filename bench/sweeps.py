@@ -48,9 +48,6 @@ TARGETS = {
 _SHORTER = {"flax-vmap": 5, "flax-vmap-shared": 5, "torch-func": 20, "scikit-learn-2": 20}
 _FEWER = {"scikit-learn-2": 64}
 
-# Where products are matrix products, it is measured what they and Adam take by themselves.
-_BY_MATRIX_PRODUCTS = ("128x64-64-10", "16x784-256-128-10")
-
 # How near losses must be: trained on the same (sums are in another order), and in the end.
 _SAME, _NEAR = 1e-3, 0.15
 _ALIKE = {"scikit-learn-2": 0.05}
@@ -74,8 +71,7 @@ def measure(name: str, rounds: int, quick: bool) -> Row:
     if quick:
         task = task.with_epochs(max(2, task.epochs // 10))
     own = {peer: _task_of(peer, task) for peer in SWEEPS}
-    if name in _BY_MATRIX_PRODUCTS:
-        own[SWEEP_YARDSTICK] = task
+    own[SWEEP_YARDSTICK] = task
     workers, problems = {}, {}
     last: dict[str, np.ndarray] = {}
     with data_of(task) as data, contextlib.ExitStack() as stack:

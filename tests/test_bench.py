@@ -77,11 +77,26 @@ def adam_in_numpy(x, y, orders):
     return TASK.epoch_losses(np.array(losses))
 
 
-def test_the_yardstick_of_sweeps_does_all_products_and_adam():
+def trained_first(start, x):
+    options = {"rate": 0.1, "epochs": 2}
+    return products_and_adam.trained_first([w.astype("f") for w in start], x, **options)
+
+
+def trained_last(start, x):
+    lanes = [w.transpose(2, 1, 0).reshape(-1, 2).astype("f") for w in start]
+    (found,) = products_and_adam.trained_last(
+        np.concatenate(lanes), np.swapaxes(x, 1, 2), sizes=(3, 5, 2), one=1, rate=0.1, epochs=2
+    )
+    first, second = found[:15].reshape(3, 5, 2), found[15:].reshape(5, 2, 2)
+    return first.transpose(2, 1, 0), second.transpose(2, 1, 0)
+
+
+@pytest.mark.parametrize("trained", [trained_first, trained_last])
+def test_the_yardstick_of_sweeps_does_all_products_and_adam(trained):
     random = np.random.default_rng(0)
     x = random.normal(size=(2, 4, 3))
     start = [random.normal(size=shape) for shape in [(2, 5, 3), (2, 2, 5)]]
-    found = products_and_adam.trained([w.astype("f") for w in start], x.astype("f"), 0.1, 2)
+    found = trained(start, x.astype("f"))
     for lane in range(2):
         w1, w2 = (w[lane] for w in start)
         m, v = [0 * w1, 0 * w2], [0 * w1, 0 * w2]

@@ -2,8 +2,11 @@
 
 No biases, activations, losses, gathering of rows or random numbers, and gradients that mean
 nothing. Weights lie as the products read them, so nothing is turned or copied. Chunks of
-networks run on all cores, one each. A sweep that trains by matrix products takes longer than
-this, unless it has faster products or a faster Adam than XLA makes here.
+networks run on all cores, one each. A sweep takes longer than this, unless it has faster
+products or a faster Adam than XLA makes here.
+
+Products of small networks are sums in sight, the networks along the last axis; then all
+weights lie in one array.
 """
 
 import functools
@@ -11,6 +14,7 @@ import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +26,8 @@ TAKES_ORDERS = False
 
 # weights and statistics of a chunk, which a core is to keep near itself
 _NEAR_BYTES = 2**20
+# multiplications in the largest product of a small network's step, and networks in a chunk
+_SMALL, _MOST = 4096, 144
 _B1, _B2, _EPS = 0.9, 0.999, 1e-8
 
 
@@ -29,19 +35,27 @@ def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callabl
     """The run, as told in `bench.peers`; it has no losses, and starts from the task's weights."""
     del y, params
     cores = len(os.sched_getaffinity(0))
-    most = max(1, _NEAR_BYTES // (12 * sum(a * b for a, b in itertools.pairwise(task.sizes))))
+    sizes = [a * b for a, b in itertools.pairwise(task.sizes)]
+    is_small = max(sizes) * task.batch_size <= _SMALL
+    most = _MOST if is_small else max(1, _NEAR_BYTES // (12 * sum(sizes)))
     chunks = min(task.lanes, -(-task.lanes // (most * cores)) * cores)
-    weights = [np.swapaxes(weight, 1, 2) for weight, _ in task.params()]
-    starts = [
-        [jnp.asarray(weight[lanes]) for weight in weights]
-        for lanes in np.array_split(np.arange(task.lanes), chunks)
-    ]
+    lanes = np.array_split(np.arange(task.lanes), chunks)
     # the last batch is as large as the others, as in a sweep
     rows = np.arange(task.batch_size * -(-len(x) // task.batch_size)) % len(x)
-    batches = jnp.asarray(x[rows].reshape(-1, task.batch_size, x.shape[1]))
+    batches = x[rows].reshape(-1, task.batch_size, x.shape[1])
+    if is_small:
+        weights = [weight.reshape(task.lanes, -1).T for weight, _ in task.params()]
+        starts = [jnp.concatenate([weight[:, chosen] for weight in weights]) for chosen in lanes]
+        batches = np.swapaxes(batches, 1, 2)
+        train = functools.partial(trained_last, sizes=task.sizes, one=1)
+    else:
+        weights = [np.swapaxes(weight, 1, 2) for weight, _ in task.params()]
+        starts = [[jnp.asarray(weight[chosen]) for weight in weights] for chosen in lanes]
+        train = trained_first
+    batches = jnp.asarray(batches)
 
-    def chunk(start: list[jax.Array]) -> None:
-        jax.block_until_ready(trained(start, batches, task.learning_rate, task.epochs))
+    def chunk(start: Any) -> None:
+        jax.block_until_ready(train(start, batches, rate=task.learning_rate, epochs=task.epochs))
 
     def run() -> np.ndarray:
         with ThreadPoolExecutor(cores) as pool:
@@ -51,16 +65,14 @@ def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callabl
     return run
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames="epochs",
-    compiler_options={"xla_cpu_multi_thread_eigen": False},
-)
-def trained(start: list[jax.Array], batches: jax.Array, rate: float, epochs: int):
+_OPTIONS = {"xla_cpu_multi_thread_eigen": False}
+
+
+@functools.partial(jax.jit, static_argnames="epochs", compiler_options=_OPTIONS)
+def trained_first(start: list[jax.Array], batches: jax.Array, *, rate: float, epochs: int):
     """The weights `(lanes, out, in)` of each layer after so many epochs of batches."""
 
-    def step(carry: tuple, x: jax.Array):
-        weights, means, squares, count = carry
+    def gradients(weights: list[jax.Array], x: jax.Array) -> list[jax.Array]:
         inputs = [jnp.einsum("loi,ri->lor", weights[0], x)]
         for weight in weights[1:]:
             inputs.append(jnp.einsum("loi,lir->lor", weight, inputs[-1]))
@@ -69,8 +81,55 @@ def trained(start: list[jax.Array], batches: jax.Array, rate: float, epochs: int
             grads.append(jnp.einsum("lor,lir->loi", errors, value))
             errors = jnp.einsum("loi,lor->lir", weight, errors)
         grads.append(jnp.einsum("lor,ri->loi", errors, x))
+        return grads[::-1]
+
+    return _by_adam(gradients, start, batches, rate, epochs)
+
+
+@functools.partial(jax.jit, static_argnames=("sizes", "epochs"), compiler_options=_OPTIONS)
+def trained_last(
+    start: jax.Array,
+    batches: jax.Array,
+    *,
+    sizes: tuple[int, ...],
+    one: int,
+    rate: float,
+    epochs: int,
+):
+    """The weights of all layers, `(weights, lanes)`, after so many epochs of batches.
+
+    Batches are `(batches, in, rows)`. `one` is 1, though the compiler cannot know: what is
+    divided by it is stored, not computed again in every term of a sum.
+    """
+    one = jnp.asarray(one, jnp.float32)
+    shapes = list(itertools.pairwise(sizes))
+    ends = np.cumsum([a * b for a, b in shapes])[:-1]
+
+    def gradients(weights: list[jax.Array], x: jax.Array) -> list[jax.Array]:
+        parts = jnp.split(weights[0], ends)
+        layers = [part.reshape(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
+        values = [x[..., None]]  # (in, rows, lanes)
+        for layer in layers:
+            terms = zip(layer, values[-1], strict=True)
+            values.append(sum(weight[:, None] * value[None] for weight, value in terms) / one)
+        errors, grads = values.pop(), []
+        for layer, value in zip(layers[::-1], values[::-1], strict=True):
+            rows = range(value.shape[1])
+            grads.append(sum(value[:, None, r] * errors[None, :, r] for r in rows))
+            if layer is not layers[0]:
+                columns = range(layer.shape[1])
+                errors = sum(layer[:, o, None] * errors[None, o] for o in columns) / one
+        lanes = weights[0].shape[-1]
+        return [jnp.concatenate([grad.reshape(-1, lanes) for grad in grads[::-1]])]
+
+    return _by_adam(gradients, [start], batches, rate, epochs)
+
+
+def _by_adam(gradients: Callable, start: list, batches: jax.Array, rate: float, epochs: int):
+    def step(carry: tuple, x: jax.Array):
+        weights, means, squares, count = carry
         adam = functools.partial(_adam, rate, count + 1)
-        moved = map(adam, weights, means, squares, grads[::-1])
+        moved = map(adam, weights, means, squares, gradients(weights, x))
         return (*map(list, zip(*moved, strict=True)), count + 1), None
 
     zeros = [jnp.zeros_like(weight) for weight in start]

@@ -31,7 +31,6 @@ from fnn.training.step import TrainState, advance
 from fnn.types import Network
 
 
-
 class Lane(NamedTuple):
     """The values of an array in all lanes."""
 
@@ -42,6 +41,7 @@ class Lane(NamedTuple):
     """Whether it lies in memory, so that nothing is computed where it is read."""
     heavy: bool = False
     """Whether a product has gone into it that is not stored, and not to be computed twice."""
+
 
 # multiplications in the largest product of a step; beyond, matrix products are faster
 _SMALL = 4096
@@ -209,9 +209,7 @@ class _Interpreter:
         return lax.slice(lane.value, (*start, 0), (*limit, self.size), strides)
 
     def concatenate(self, equation: JaxprEqn, *args: Lane) -> Any:
-        values = [
-            lane.value if lane.has_lanes else _spread(lane.value, self.size) for lane in args
-        ]
+        values = [lane.value if lane.has_lanes else _spread(lane.value, self.size) for lane in args]
         return lax.concatenate(values, equation.params["dimension"])
 
     def split(self, equation: JaxprEqn, lane: Lane) -> Any:

@@ -1,5 +1,6 @@
 """What is swept, and where its lanes begin: the arguments of a sweep, checked."""
 
+import functools
 import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -147,10 +148,16 @@ def _first_of(start: Any) -> Any:
 def _own_order_keys(start: Any, size: int, shared_order: bool) -> jax.Array:
     """The order keys that `fit` derives from the lanes' keys, or the first lane's."""
     many = jnp.reshape(_key_of(start), -1)
-    if not isinstance(start, TrainState):
-        many = jax.vmap(lambda key: jax.random.split(key)[1])(many)
-    many = jax.vmap(own_order_key)(many)
+    many = _order_keys(many[:1] if shared_order else many, isinstance(start, TrainState))
     return many[0] if shared_order else jnp.broadcast_to(many, size)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _order_keys(keys: jax.Array, has_begun: bool) -> jax.Array:
+    """Of the keys of runs, or of the steps of those that have begun."""
+    if not has_begun:
+        keys = jax.vmap(lambda key: jax.random.split(key)[1])(keys)
+    return jax.vmap(own_order_key)(keys)
 
 
 def _telling_lanes(columns: Mapping[str, Any]) -> list[int]:
