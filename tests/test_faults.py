@@ -44,11 +44,17 @@ np.savez(result, *map(np.asarray, leaves))
 
 
 def begun(kind, folder, result):
+    # work that is begun again does not compile again, as nothing else would take as long
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(result.parent / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
     return subprocess.Popen(
         [sys.executable, "-c", WORK, kind, str(folder), str(result)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"XLA_FLAGS": ""},
+        env=os.environ | {"XLA_FLAGS": ""} | cache,
     )
 
 
