@@ -10,9 +10,12 @@ from raw squares), and are computed with care here. `mlp` takes any of them by n
 function of one's own.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
+from fnn import checks
 from fnn.dtypes import at_least_float32
 
 __all__ = [
@@ -38,7 +41,7 @@ def identity(z: jax.Array) -> jax.Array:
     >>> print(identity(jnp.array([-1.0, 2.0])))
     [-1.  2.]
     """
-    return z
+    return _checked("identity", z)
 
 
 def sigmoid(z: jax.Array) -> jax.Array:
@@ -52,7 +55,7 @@ def sigmoid(z: jax.Array) -> jax.Array:
     >>> print(sigmoid(jnp.array([-1e4, 0.0, 1e4])))
     [0.  0.5 1. ]
     """
-    return jax.nn.sigmoid(z)
+    return jax.nn.sigmoid(_checked("sigmoid", z))
 
 
 def tanh(z: jax.Array) -> jax.Array:
@@ -66,7 +69,7 @@ def tanh(z: jax.Array) -> jax.Array:
     >>> print(tanh(jnp.array([-1e4, 0.0, 1e4])))
     [-1.  0.  1.]
     """
-    return jnp.tanh(z)
+    return jnp.tanh(_checked("tanh", z))
 
 
 def relu(z: jax.Array) -> jax.Array:
@@ -80,7 +83,7 @@ def relu(z: jax.Array) -> jax.Array:
     >>> print(relu(jnp.array([-1.0, 0.0, 2.0])))
     [0. 0. 2.]
     """
-    return jax.nn.relu(z)
+    return jax.nn.relu(_checked("relu", z))
 
 
 def softmax(z: jax.Array) -> jax.Array:
@@ -95,7 +98,7 @@ def softmax(z: jax.Array) -> jax.Array:
     >>> print(softmax(jnp.array([1e4, 1e4, -jnp.inf])))
     [0.5 0.5 0. ]
     """
-    return jax.nn.softmax(z, axis=-1)
+    return jax.nn.softmax(_checked("softmax", z), axis=-1)
 
 
 def gelu(z: jax.Array) -> jax.Array:
@@ -134,6 +137,10 @@ def standardize(z: jax.Array, where: jax.Array | None = None) -> jax.Array:
     centred = wide - jnp.mean(wide, axis=-1, keepdims=True, where=where)
     variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True, where=where)
     return (centred * jax.lax.rsqrt(variance + 1e-5)).astype(z.dtype)
+
+
+def _checked(function: str, z: Any) -> jax.Array:
+    return jnp.asarray(checks.numbers(function, "z", z))
 
 
 ACTIVATIONS = {

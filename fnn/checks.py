@@ -59,6 +59,13 @@ def real(
     )  # fmt: skip
 
 
+def one_real(function: str, name: str, value: Any, **bounds: float) -> Any:
+    """`real`, but of one lane only."""
+    value = real(function, name, value, **bounds)
+    require(value.ndim == 0, function, f"{name} must be one number", f"shape {value.shape}")
+    return value
+
+
 def integer(function: str, name: str, value: Any, *, rank: int = 0, at_least: int = 0) -> Any:
     """A config's traced integer: a NumPy int32 scalar or array, or the jax array given."""
     highest = np.iinfo(np.int32).max
@@ -128,6 +135,36 @@ def flag(function: str, name: str, value: Any) -> bool:
     return bool(value)
 
 
+def word(function: str, name: str, value: Any, *words: str | None) -> None:
+    """Raises ValueError unless a static option is one of these words."""
+    known = (value is None or isinstance(value, str)) and value in words
+    *first, last = map(repr, words)
+    require(known, function, f"{name} must be {', '.join(first)} or {last}", repr(value))
+
+
+def functions(function: str, name: str, value: Any, *members: str) -> None:
+    """Raises TypeError unless it is an object, no class, with these functions."""
+    is_one = all(callable(getattr(value, member, None)) for member in members)
+    rule = f"{name} must have pure functions {' and '.join(members)}"
+    got = repr(value) if isinstance(value, type) else type(value).__name__
+    require(is_one and not isinstance(value, type), function, rule, got, TypeError)
+
+
+def floating_dtype(function: str, name: str, dtype: Any) -> np.dtype | None:
+    """A floating dtype that JAX can compute in, or None."""
+    if dtype is None:
+        return None
+    rule = f"{name} must be a floating dtype or None"
+    try:
+        dtype = np.dtype(dtype).newbyteorder("=")
+    except (TypeError, ValueError):
+        raise TypeError(f"{function}: {rule}; got {dtype!r}") from None
+    require(jnp.issubdtype(dtype, jnp.floating), function, rule, dtype, TypeError)
+    canonical = jax.dtypes.canonicalize_dtype(dtype)
+    require(canonical == dtype, function, f"{name} must be enabled (jax_enable_x64)", dtype)
+    return dtype
+
+
 def choice(function: str, name: str, value: Any, table: Mapping[str, Any]) -> Any:
     """The table's entry of that name; a function is taken as it is."""
     if callable(value):
@@ -161,11 +198,22 @@ def key(function: str, value: Any) -> jax.Array:
 
 
 def array(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
+    """`numbers` that are finite.
+
+    Raises:
+      TypeError, ValueError: As `numbers`; or values are NaN or infinite.
+    """
+    value = numbers(function, name, value)
+    finite(function, name, value)
+    return value
+
+
+def numbers(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
     """What `np.asarray` accepts, as an array of numbers or bools at JAX's precision.
 
     Raises:
       TypeError: It holds strings, objects, complex numbers or dates.
-      ValueError: Values do not fit JAX's precision, or are NaN or infinite.
+      ValueError: Values do not fit JAX's precision.
     """
     value = rectangular(function, name, value)
     dtype = value.dtype
@@ -187,7 +235,6 @@ def array(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
                 got = f"values from {value.min()} to {value.max()}"
                 require(False, function, f"{name} must fit {narrow}", got)
             value = narrowed
-    finite(function, name, value)
     return value
 
 
@@ -198,10 +245,33 @@ def rectangular(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
     try:
         array = np.asarray(value)
         # a table with columns of several kinds (bools and floats, say) comes as objects
-        return np.asarray(array.tolist()) if array.dtype == object and array.size else array
+        if array.dtype == object and array.size:
+            array = np.asarray(array.tolist())
     except ValueError:
         rule = f"{name} must be an array, all of its rows of one shape"
         raise ValueError(f"{function}: {rule}; got rows of different shapes") from None
+    except TypeError:  # of keys or tracers, which NumPy cannot hold
+        rule = f"{name} must be an array"
+        raise TypeError(f"{function}: {rule}; got {type(value).__name__}") from None
+    # JAX takes arrays in this machine's byte order only
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def floats(function: str, name: str, tree: Any) -> Any:
+    """A pytree of floating arrays at JAX's precision: jax arrays as they are.
+
+    Raises:
+      TypeError, ValueError: A leaf is something else; says which.
+    """
+
+    def checked(path, leaf):
+        where = f"{name}{jax.tree_util.keystr(path)}"
+        leaf = numbers(function, where, leaf)
+        floating = jnp.issubdtype(leaf.dtype, np.floating)
+        require(floating, function, f"{where} must be floating", leaf.dtype, TypeError)
+        return leaf
+
+    return jax.tree_util.tree_map_with_path(checked, tree)
 
 
 def finite(function: str, name: str, value: Any) -> None:

@@ -57,6 +57,7 @@ def evaluate(
     {'mae': 1.0, 'mse': 1.0}
     """
     name = "evaluate"
+    checks.functions(name, "net", net, "init", "apply")
     data = dataset(name, "data", data)
     if batch_size is not None:
         batch_size = min(checks.count(name, "batch_size", batch_size), data.rows)
@@ -147,7 +148,9 @@ def checked_metrics(function: str, net: Network, metrics: Any) -> dict[str, Any]
 
 
 def check_outputs_suit(function: str, net: Network, loss: Callable) -> None:
-    """Raises where an mlp's last activation is not what the loss takes."""
+    """Raises where the loss is none, or an mlp's last activation is not what it takes."""
+    rule = "loss must be a function of outputs and targets"
+    checks.require(callable(loss), function, rule, repr(loss), TypeError)
     takes = getattr(unwrapped(loss), "takes", None)
     if not isinstance(net, MLP) or takes is None:
         return

@@ -243,7 +243,7 @@ def sigmoid_cross_entropy(
 
 
 def _outputs(function: str, outputs: Any) -> jax.Array:
-    outputs = jnp.asarray(outputs)
+    outputs = jnp.asarray(checks.numbers(function, "outputs", outputs))
     floating = jnp.issubdtype(outputs.dtype, jnp.floating)
     rule = "outputs, which come before targets, must be floating"
     checks.require(floating, function, rule, f"{outputs.dtype}{outputs.shape}", TypeError)
@@ -304,8 +304,7 @@ def _check_range(function: str, rule: str, targets: Any, highest: int) -> None:
 
 
 def _option(function: str, name: str, value: Any, outputs: jax.Array, **bounds: Any) -> jax.Array:
-    value = checks.real(function, name, value, **bounds)
-    checks.require(value.ndim == 0, function, f"{name} must be one number", f"shape {value.shape}")
+    value = checks.one_real(function, name, value, **bounds)
     return jnp.asarray(value).astype(outputs.dtype)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 
+from fnn import checks
 from fnn.config import config, static
 from fnn.types import Network, Params
 
@@ -20,6 +21,9 @@ class Model:
       apply: `(params, x)` to outputs `(batch, out)` for x `(batch, ...)`. If it takes
         `key`, training gives it one for each step, and evaluation gives None.
 
+    Raises:
+      TypeError: One of them is no function.
+
     Any object with such an `init` and `apply` serves as well.
 
     >>> line = Model(lambda key: jnp.zeros((2, 1)), lambda params, x: x @ params)
@@ -29,6 +33,12 @@ class Model:
 
     init: Callable[[jax.Array], Params] = static()
     apply: Callable[..., jax.Array] = static()
+
+    def __post_init__(self) -> None:
+        for name in ("init", "apply"):
+            value = getattr(self, name)
+            checks.require(callable(value), "Model", f"{name} must be a function", repr(value),
+                           TypeError)  # fmt: skip
 
 
 def outputs_of(net: Network, params: Params, x: jax.Array, key: jax.Array | None = None):

@@ -145,7 +145,7 @@ class MLP:
         return tuple(self._propagate("mlp.forward", params, x, key))
 
     def _propagate(self, function: str, params: Params, x: Any, key: jax.Array | None):
-        self._check_params(function, params)
+        params = self._checked_params(function, params)
         dtype = self.dtype or params[0].weight.dtype
         a = self._checked_x(function, x).astype(dtype)
         if key is not None:
@@ -165,7 +165,7 @@ class MLP:
             if layer.scale is not None:
                 z = along_features(jnp.multiply, standardize(turn(z), units), layer.scale)
                 z = turn(along_features(jnp.add, z, layer.shift))
-            a = sigma(z) if sigma in ELEMENTWISE else turn(sigma(turn(z)))
+            a = sigma(z) if sigma in ELEMENTWISE else turn(_activated(function, sigma, turn(z)))
             if self.dropout is not None and key is not None and index < last:
                 a = turn(_dropped(jax.random.fold_in(key, index), turn(a), self.dropout))
             if self.residual and 0 < index < last and before.shape == a.shape:
@@ -234,16 +234,18 @@ class MLP:
             narrowed.append(jnp.where(there, weight, 0))
         return narrowed
 
-    def _check_params(self, function: str, params: Params) -> None:
+    def _checked_params(self, function: str, params: Params) -> Params:
+        params = checks.floats(function, "params", params)
         if isinstance(params, tuple) and len(params) == len(self.sizes) - 1:
             given = [
                 isinstance(layer, Layer) and [None if a is None else jnp.shape(a) for a in layer]
                 for layer in params
             ]
             if given == [self._layer_shapes(index) for index in range(len(params))]:
-                return
+                return params
         expected = jax.eval_shape(self.init, jax.random.key(0))
         checks.same_structure(function, f"params of an mlp of {self.sizes}", expected, params)
+        return params
 
     def _layer_shapes(self, index: int) -> list[tuple[int, ...] | None]:
         """The shapes of a layer's weight, bias, scale and shift."""
@@ -252,10 +254,8 @@ class MLP:
         return [(self.sizes[index], out), (out,) if self.bias else None, normed, normed]
 
     def _checked_x(self, function: str, x: Any) -> jax.Array:
-        x = jnp.asarray(x if isinstance(x, jax.Array) else checks.array(function, "x", x))
-        kinds = (jnp.floating, jnp.integer, jnp.bool_)
-        is_real = any(jnp.issubdtype(x.dtype, kind) for kind in kinds)
-        checks.require(is_real, function, "x must hold real numbers", f"dtype {x.dtype}", TypeError)
+        check = checks.numbers if isinstance(x, jax.Array) else checks.array
+        x = jnp.asarray(check(function, "x", x))
         features = self.sizes[0]
         rule = f"x must have shape (..., {features})"
         fits = x.ndim >= 1 and x.shape[-1] == features
@@ -337,7 +337,7 @@ def mlp(
     else:
         make = checks.choice(name, "initializer", initializer, INITIALIZERS)
         initializers = (make,) * len(sigmas)
-    checks.require(norm in (None, "layer"), name, "norm must be None or 'layer'", repr(norm))
+    checks.word(name, "norm", norm, None, "layer")
     if dropout is not None:
         dropout = checks.real(name, "dropout", dropout, at_least=0, below=1)
     if active is not None:
@@ -349,8 +349,8 @@ def mlp(
         bias=checks.flag(name, "bias", bias),
         norm=norm,
         residual=checks.flag(name, "residual", residual),
-        dtype=_checked_dtype("dtype", dtype),
-        param_dtype=_checked_dtype("param_dtype", param_dtype),
+        dtype=checks.floating_dtype(name, "dtype", dtype),
+        param_dtype=checks.floating_dtype(name, "param_dtype", param_dtype),
         written_out=True,
         features_first=False,
         dropout=dropout,
@@ -360,7 +360,7 @@ def mlp(
 
 def _checked_sizes(sizes: Any) -> tuple[int, ...]:
     rule = "sizes must be neurons per layer, inputs first, at least two layers"
-    is_sequence = isinstance(sizes, (Sequence, np.ndarray)) and not isinstance(sizes, str)
+    is_sequence = isinstance(sizes, (Sequence, np.ndarray)) and not isinstance(sizes, (str, bytes))
     checks.require(is_sequence, "mlp", rule, repr(sizes), TypeError)
     checks.require(len(sizes) >= 2, "mlp", rule, repr(sizes))
     return tuple(checks.count("mlp", "each of sizes", size) for size in sizes)
@@ -381,18 +381,13 @@ def _checked_active(active: Any, sizes: tuple[int, ...], sigmas: tuple[Activatio
     return active
 
 
-def _checked_dtype(name: str, dtype: Any) -> np.dtype | None:
-    if dtype is None:
-        return None
-    rule = f"{name} must be a floating dtype or None"
-    try:
-        dtype = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"mlp: {rule}; got {dtype!r}") from None
-    checks.require(jnp.issubdtype(dtype, jnp.floating), "mlp", rule, dtype, TypeError)
-    canonical = jax.dtypes.canonicalize_dtype(dtype)
-    checks.require(canonical == dtype, "mlp", f"{name} must be enabled (jax_enable_x64)", dtype)
-    return dtype
+def _activated(function: str, sigma: Activation, z: jax.Array) -> jax.Array:
+    """The a of an activation that may be anybody's."""
+    a = sigma(z)
+    rule = f"an activation must return an array of the shape it is given, {z.shape}"
+    got = getattr(a, "shape", type(a).__name__)
+    checks.require(got == z.shape, function, rule, got)
+    return a
 
 
 def _dropped(key: jax.Array, a: jax.Array, rate: Any) -> jax.Array:

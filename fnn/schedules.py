@@ -41,7 +41,9 @@ class LinearDecay:
 
     def __call__(self, step: Any) -> jax.Array:
         """The rate at this step, of shape `()`."""
-        step, init, end, length = _floats(step, self.init_value, self.end_value, self.decay_steps)
+        step, init, end, length = _floats(
+            "linear_decay", step, self.init_value, self.end_value, self.decay_steps
+        )
         return init + (end - init) * _progress(step, length)
 
 
@@ -55,7 +57,9 @@ class ExponentialDecay:
 
     def __call__(self, step: Any) -> jax.Array:
         """The rate at this step, of shape `()`."""
-        step, init, length, rate = _floats(step, self.init_value, self.decay_steps, self.decay_rate)
+        step, init, length, rate = _floats(
+            "exponential_decay", step, self.init_value, self.decay_steps, self.decay_rate
+        )
         return init * rate ** (step / length)
 
 
@@ -69,7 +73,9 @@ class CosineDecay:
 
     def __call__(self, step: Any) -> jax.Array:
         """The rate at this step, of shape `()`."""
-        step, init, length, alpha = _floats(step, self.init_value, self.decay_steps, self.alpha)
+        step, init, length, alpha = _floats(
+            "cosine_decay", step, self.init_value, self.decay_steps, self.alpha
+        )
         return init * ((1 - alpha) * _half_cosine(_progress(step, length)) + alpha)
 
 
@@ -85,8 +91,10 @@ class WarmupCosineDecay:
 
     def __call__(self, step: Any) -> jax.Array:
         """The rate at this step, of shape `()`."""
-        step, init, peak, end = _floats(step, self.init_value, self.peak_value, self.end_value)
-        warmup, length = _floats(self.warmup_steps, self.decay_steps)
+        step, init, peak, end = _floats(
+            "warmup_cosine_decay", step, self.init_value, self.peak_value, self.end_value
+        )
+        warmup, length = (jnp.asarray(v, float) for v in (self.warmup_steps, self.decay_steps))
         warm = init + (peak - init) * _progress(step, jnp.maximum(warmup, 1))
         cool = end + (peak - end) * _half_cosine(
             _progress(step - warmup, jnp.maximum(length - warmup, 1))
@@ -103,7 +111,8 @@ class PiecewiseConstant:
 
     def __call__(self, step: Any) -> jax.Array:
         """The rate at this step, of shape `()`."""
-        (values,) = _floats(self.values)
+        step = _checked_step("piecewise_constant", step)
+        values = jnp.asarray(self.values, float)
         boundaries, step = (jnp.asarray(v, np.int32) for v in (self.boundaries, step))
         return values[jnp.searchsorted(boundaries, step, side="right", method="compare_all")]
 
@@ -269,14 +278,27 @@ def learning_rate(function: str, value: Any) -> Any:
     return checks.real(function, "learning_rate", value, at_least=0)
 
 
-def rate_at(rate: Any, step: jax.Array) -> jax.Array:
+def rate_at(function: str, rate: Any, step: jax.Array) -> jax.Array:
     """The learning rate at a step, whichever of the two it is."""
-    return jnp.asarray(rate(step) if callable(rate) else rate)
+    if callable(rate):
+        rate = checks.numbers(function, "what the learning_rate returns", rate(step))
+    return jnp.asarray(rate)
 
 
-def _floats(*values: Any) -> list[jax.Array]:
-    """Each value at JAX's precision: float64 under x64, so that steps lose nothing."""
-    return [jnp.asarray(value, float) for value in values]
+def _floats(function: str, step: Any, *values: Any) -> list[jax.Array]:
+    """Step and values at JAX's precision: float64 under x64, so that steps lose nothing."""
+    return [jnp.asarray(value, float) for value in (_checked_step(function, step), *values)]
+
+
+def _checked_step(function: str, step: Any) -> Any:
+    step = checks.array(function, "step", step)
+    highest = np.iinfo(np.int32).max
+    rule = f"step must be an integer from 0 to {highest}"
+    checks.require(step.dtype.kind in "iu", function, rule, step.dtype, TypeError)
+    known = checks.concrete(step)
+    fits = known is None or bool(((known >= 0) & (known <= highest)).all())
+    checks.require(fits, function, rule, known)
+    return step
 
 
 def _progress(step: jax.Array, length: jax.Array) -> jax.Array:

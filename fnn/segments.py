@@ -86,17 +86,18 @@ def checked_outside(  # noqa: D417, `train` describes the others
       function: Who asks, for the errors.
       arguments: Tells the work, for checkpoints.
     """
+    if progress is not None:
+        checks.flag(function, "progress", progress)
     rule = "callback must be a function of the epochs done and the latest values, or None"
     is_one = callback is None or callable(callback)
     checks.require(is_one, function, rule, repr(callback), TypeError)
     seconds = math.inf
     if max_seconds is not None:
-        seconds = float(checks.real(function, "max_seconds", max_seconds, above=0))
+        seconds = float(checks.one_real(function, "max_seconds", max_seconds, above=0))
     if every is not None:
         every = checks.count(function, "every", every)
     keep = checks.count(function, "keep", keep)
-    rule = "on_save_error must be 'warn' or 'raise'"
-    checks.require(on_save_error in ("warn", "raise"), function, rule, repr(on_save_error))
+    checks.word(function, "on_save_error", on_save_error, "warn", "raise")
     checkpoints = None
     if checkpoint is None:
         rule = "every is about checkpoints, so checkpoint must be given"

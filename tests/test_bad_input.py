@@ -528,7 +528,7 @@ RUNS = {
     "a class for a network": (
         {"net": fnn.MLP},
         TypeError,
-        "RUN: net must have pure functions init and apply; got type",
+        "RUN: net must have pure functions init and apply; got <class 'fnn.network.MLP'>",
     ),
     "an optimizer by its name": (
         {"optimizer": "adam"},

@@ -667,7 +667,7 @@ def test_a_chain_has_members_and_all_are_optimizers():
         chain()
     for member in (0.1, None, sgd, [sgd(0.1)], type(adam(0.1)), warmup_cosine_decay(0, 1, 1, 2)):
         with pytest.raises(
-            TypeError, match=r"^chain: every member must have init and update; got "
+            TypeError, match=r"^chain: every member must have pure functions init and update; got "
         ):
             chain(sgd(0.1), member)
 

@@ -258,9 +258,9 @@ def test_a_learning_rate_is_a_checked_number_or_any_function_of_the_step():
     schedule = cosine_decay(0.1, 50)
     assert learning_rate("sgd", schedule) is schedule
     assert learning_rate("sgd", abs) is abs
-    assert rate_at(np.float64(0.25), jnp.int32(3)) == 0.25
-    assert rate_at(linear_decay(1.0, 4), jnp.int32(3)) == 0.25
-    assert rate_at(lambda step: 0.5 * step, 3) == 1.5
+    assert rate_at("sgd", np.float64(0.25), jnp.int32(3)) == 0.25
+    assert rate_at("sgd", linear_decay(1.0, 4), jnp.int32(3)) == 0.25
+    assert rate_at("sgd", lambda step: 0.5 * step, 3) == 1.5
 
 
 # what is refused

@@ -12,7 +12,6 @@ from fnn import checks
 from fnn.metrics.common import (
     average_of,
     check_values,
-    check_word,
     checked_outputs,
     checked_weights,
     higher_is_better,
@@ -213,7 +212,7 @@ def confusion_matrix(
      [1. 2.]]
     """
     axes = {None: None, "true": 1, "pred": 0, "all": (0, 1)}
-    check_word("confusion_matrix", "normalize", normalize, *axes)
+    checks.word("confusion_matrix", "normalize", normalize, *axes)
     outputs, true, weights = _examples("confusion_matrix", outputs, targets, weights)
     predicted = _predicted("confusion_matrix", outputs, threshold)
     # partial sums lose fewer digits than one long one; with many classes all are short
@@ -293,7 +292,7 @@ def _class_metric(
 ) -> Array:
     """Precision, recall and F1: numerator and denominator by class, divided and averaged."""
     outputs, targets, weights, average, pos_label, zero_division, threshold = arguments
-    check_word(function, "average", average, "binary", "macro", "micro", "weighted", None)
+    checks.word(function, "average", average, "binary", "macro", "micro", "weighted", None)
     outputs, true, weights = _examples(function, outputs, targets, weights)
     classes, dtype = _classes(outputs), weights.dtype
     rule = 'average must be "macro", "micro", "weighted" or None for more than two classes'

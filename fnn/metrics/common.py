@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -27,7 +26,7 @@ def higher_is_better(answer: bool | None) -> Callable[[F], F]:
 
 def checked_outputs(function: str, outputs: Any) -> Array:
     """Outputs `(rows, out)`, floating, with at least one row."""
-    outputs = outputs if isinstance(outputs, jax.Array) else np.asarray(outputs)
+    outputs = checks.numbers(function, "outputs", outputs)
     rule = "outputs, which come before targets, must be floating"
     floating = jnp.issubdtype(outputs.dtype, jnp.floating)
     checks.require(floating, function, rule, f"{outputs.dtype}{outputs.shape}", TypeError)
@@ -49,13 +48,6 @@ def checked_weights(function: str, weights: Any, outputs: Array) -> Array:
     return jnp.asarray(weights).astype(dtype)
 
 
-def check_word(function: str, name: str, value: Any, *words: str | None) -> None:
-    """Raises ValueError unless a static option is one of these words."""
-    known = (value is None or isinstance(value, str)) and value in words
-    rule = f"{name} must be one of {', '.join(map(repr, words))}"
-    checks.require(known, function, rule, repr(value))
-
-
 def check_values(function: str, rule: str, values: Any, holds: Callable) -> None:
     """Raises ValueError for the first of concrete values, or rows of them, that breaks a rule."""
     known = checks.concrete(values)
@@ -73,7 +65,7 @@ def traced_number(function: str, name: str, value: Any, dtype: Any, *allowed: fl
         return any(same) if allowed else not np.isnan(number)
 
     rule = f"{name} must be {' or '.join(map(str, allowed)) or 'a number'}"
-    value = value if isinstance(value, jax.Array) else np.asarray(value)
+    value = checks.rectangular(function, name, value)
     real = value.dtype.kind in "biuf" or jnp.issubdtype(value.dtype, jnp.floating)
     checks.require(real, function, rule, value, TypeError)
     checks.require(value.shape == (), function, rule, f"shape {value.shape}")

@@ -8,7 +8,6 @@ from jax.typing import ArrayLike
 from fnn import checks
 from fnn.metrics.common import (
     average_of,
-    check_word,
     checked_outputs,
     checked_weights,
     higher_is_better,
@@ -156,7 +155,7 @@ def _values(function: str, outputs: Any, targets: Any, weights: Any) -> tuple[Ar
 def _over_outputs(function: str, multioutput: str, scores: Array, **shares: Array) -> Array:
     """One score of those of all outputs, by the way of averaging named, or all of them."""
     shares = {"uniform_average": jnp.ones_like(scores)} | shares
-    check_word(function, "multioutput", multioutput, *shares, "raw_values")
+    checks.word(function, "multioutput", multioutput, *shares, "raw_values")
     if multioutput == "raw_values":
         return scores
     return average_of(scores, shares[multioutput], jnp.ones_like(scores, bool))

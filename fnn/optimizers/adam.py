@@ -13,6 +13,7 @@ from fnn.optimizers.common import (
     descend,
     like_dtype,
     root,
+    same_shapes,
     statistics,
     step_zero,
 )
@@ -46,13 +47,13 @@ class Adam:
 
     def init(self, params: Params) -> AdamState:
         """The state before the first step."""
-        return AdamState(step_zero(), statistics(params), statistics(params))
+        return AdamState(step_zero(), statistics("adam", params), statistics("adam", params))
 
     def update(self, grads: Params, state: AdamState, params: Params | None = None):
         """Updates for `grads`, and the next state."""
         del params
         direction, state = _adam_direction("adam", self, grads, state)
-        return descend(rate_at(self.learning_rate, state.step - 1), direction), state
+        return descend(rate_at("adam", self.learning_rate, state.step - 1), direction), state
 
 
 def adam(
@@ -108,13 +109,13 @@ class AdamW:
 
     def init(self, params: Params) -> AdamState:
         """The state before the first step."""
-        return AdamState(step_zero(), statistics(params), statistics(params))
+        return AdamState(step_zero(), statistics("adamw", params), statistics("adamw", params))
 
     def update(self, grads: Params, state: AdamState, params: Params | None = None):
         """Updates for `grads`, and the next state."""
         direction, state = _adam_direction("adamw", self, grads, state)
         direction = decayed_direction("adamw", direction, params, self.weight_decay, self.mask)
-        return descend(rate_at(self.learning_rate, state.step - 1), direction), state
+        return descend(rate_at("adamw", self.learning_rate, state.step - 1), direction), state
 
 
 def adamw(
@@ -172,6 +173,7 @@ def _adam_direction(
 ) -> tuple[Params, AdamState]:
     """Adam's step before the learning rate, and the next state."""
     check_state(function, AdamState, state)
+    same_shapes(function, "nu of state", state.mu, state.nu)
     step = state.step + 1
     grads = accumulated(function, grads, state.mu)
 

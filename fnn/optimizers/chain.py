@@ -49,7 +49,5 @@ def chain(*optimizers: Optimizer) -> Chain:
     """
     checks.require(bool(optimizers), "chain", "there must be at least one optimizer", "none")
     for optimizer in optimizers:
-        is_one = isinstance(optimizer, Optimizer) and not isinstance(optimizer, type)
-        rule = "every member must have init and update"
-        checks.require(is_one, "chain", rule, repr(optimizer), TypeError)
+        checks.functions("chain", "every member", optimizer, "init", "update")
     return Chain(optimizers)

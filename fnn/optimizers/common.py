@@ -21,11 +21,14 @@ def apply_updates(params: Params, updates: Params) -> Params:
       As `params`, dtypes included; the sum is formed in the wider of the two dtypes.
     Raises:
       ValueError: The structures or shapes differ; both are shown.
+      TypeError: A leaf does not hold floating numbers.
 
     >>> print(apply_updates({"w": jnp.array([1.0, 2.0])}, {"w": jnp.array([0.5, -0.5])}))
     {'w': Array([1.5, 1.5], dtype=float32)}
     """
-    same_shapes("apply_updates", "updates", params, updates)
+    name = "apply_updates"
+    params, updates = checks.floats(name, "params", params), checks.floats(name, "updates", updates)
+    same_shapes(name, "updates", params, updates)
 
     def move(param, update):
         wide = wider(param.dtype, update.dtype)
@@ -52,6 +55,8 @@ def root(v: jax.Array) -> jax.Array:
 
 def like_dtype(value: Any, array: jax.Array) -> jax.Array:
     """A hyperparameter in the dtype that it is computed with in."""
+    rule = "numbers of an optimizer must be those of one run (jax.vmap gives each lane its own)"
+    checks.require(jnp.ndim(value) == 0, "update", rule, f"shape {jnp.shape(value)}")
     return jnp.asarray(value).astype(array.dtype)
 
 
@@ -60,18 +65,18 @@ def step_zero() -> jax.Array:
     return jnp.zeros((), np.int32)
 
 
-def statistics(params: Params) -> Params:
+def statistics(function: str, params: Params) -> Params:
     """Zeros shaped as the parameters, in at least float32."""
+    params = checks.floats(function, "params", params)
     return jax.tree.map(lambda p: jnp.zeros(p.shape, at_least_float32(p.dtype)), params)
 
 
 def accumulated(function: str, grads: Params, like: Params | None = None) -> Params:
     """The gradients in at least float32, shaped as `like` where there is such a tree."""
+    grads = checks.floats(function, "grads", grads)
     if like is not None:
         same_shapes(function, "grads", like, grads)
-    return jax.tree.map(
-        lambda g: jnp.asarray(g).astype(at_least_float32(jnp.asarray(g).dtype)), grads
-    )
+    return jax.tree.map(lambda g: jnp.asarray(g).astype(at_least_float32(g.dtype)), grads)
 
 
 def same_shapes(function: str, name: str, expected: Params, given: Params) -> None:

@@ -66,6 +66,7 @@ def decayed_direction(
     """The direction with `decay * w` added for the leaves that the mask chooses."""
     rule = "update must be given the parameters: update(grads, state, params)"
     checks.require(params is not None, function, rule, "params=None")
+    params = checks.floats(function, "params", params)
     same_shapes(function, "params", direction, params)
     if callable(mask):
         mask = mask(params)

@@ -40,8 +40,8 @@ class Sgd:
 
     def init(self, params: Params) -> SgdState:
         """The state before the first step."""
-        velocity = None if self.momentum is None else statistics(params)
-        return SgdState(step_zero(), velocity)
+        velocity = statistics("sgd", params)
+        return SgdState(step_zero(), None if self.momentum is None else velocity)
 
     def update(self, grads: Params, state: SgdState, params: Params | None = None):
         """Updates for `grads`, and the next state."""
@@ -61,7 +61,7 @@ class Sgd:
                 direction = jax.tree.map(
                     lambda g, v: g + like_dtype(self.momentum, v) * v, grads, velocity
                 )
-        updates = descend(rate_at(self.learning_rate, state.step), direction)
+        updates = descend(rate_at("sgd", self.learning_rate, state.step), direction)
         return updates, SgdState(state.step + 1, velocity)
 
 

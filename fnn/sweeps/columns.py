@@ -40,8 +40,7 @@ def lanes(values: Any) -> Lanes:
     >>> from functools import partial
     >>> loss = partial(fnn.huber, delta=lanes([0.5, 1.0, 2.0]))
     """
-    if not isinstance(values, jax.Array):
-        values = checks.rectangular("lanes", "values", values)
+    values = checks.rectangular("lanes", "values", values)
     rule = "values must hold numbers, bools or keys"
     checks.require(is_number(values), "lanes", rule, f"dtype {values.dtype}", TypeError)
     rule = "values must be one per lane: shape (lanes, ...)"

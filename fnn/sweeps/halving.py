@@ -56,6 +56,5 @@ def halving(min_epochs: int, *, factor: Any = 3) -> Halving:
     """
     name = "halving"
     min_epochs = checks.count(name, "min_epochs", min_epochs)
-    factor = checks.real(name, "factor", factor, above=1)
-    checks.require(np.ndim(factor) == 0, name, "factor must be one number", repr(factor))
+    factor = checks.one_real(name, "factor", factor, above=1)
     return Halving(min_epochs, float(factor))

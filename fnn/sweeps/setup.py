@@ -190,7 +190,7 @@ def _checked_labels(
     checks.require(isinstance(labels, Mapping), function, rule, repr(labels), TypeError)
     found = {}
     for name, values in labels.items():
-        array = np.asarray(values)
+        array = np.asarray(checks.rectangular(function, f"{name!r} of labels", values))
         fits = isinstance(name, str) and array.shape == (size,)
         rule = f"each of labels must have one value per lane ({size},)"
         checks.require(fits, function, rule, f"{name!r} of shape {array.shape}")

@@ -65,14 +65,10 @@ def checked_problem(
     stop: EarlyStopping | None,
 ) -> Problem:
     """The arguments of `fit` but for where it begins and ends, checked against one another."""
-    for what, value, protocol in [("net", net, Network), ("optimizer", optimizer, Optimizer)]:
-        members = "init and apply" if protocol is Network else "init and update"
-        rule = f"{what} must have pure functions {members}"
-        is_one = isinstance(value, protocol) and not isinstance(value, type)
-        checks.require(is_one, function, rule, type(value).__name__, TypeError)
-        _check_one_run(function, what, value)
-    rule = "loss must be a function of outputs and targets"
-    checks.require(callable(loss), function, rule, repr(loss), TypeError)
+    checks.functions(function, "net", net, "init", "apply")
+    checks.functions(function, "optimizer", optimizer, "init", "update")
+    _check_one_run(function, "net", net)
+    _check_one_run(function, "optimizer", optimizer)
     rule = "stop must be an early_stopping(...) or None"
     is_rule = stop is None or isinstance(stop, EarlyStopping)
     checks.require(is_rule, function, rule, repr(stop), TypeError)
@@ -133,8 +129,7 @@ def _check_one_run(function: str, name: str, value: Any) -> None:
 
 
 def _sign(function: str, monitor: str, mode: str, measured: Any) -> int:
-    rule = "mode must be 'auto', 'min' or 'max'"
-    checks.require(mode in ("auto", "min", "max"), function, rule, repr(mode))
+    checks.word(function, "mode", mode, "auto", "min", "max")
     if mode != "auto":
         return 1 if mode == "min" else -1
     sign = own_sign(monitor, measured)

@@ -36,11 +36,13 @@ def init_state(net: Network, optimizer: Optimizer, key: jax.Array) -> TrainState
     Returns:
       A `TrainState` at step 0.
     Raises:
-      TypeError: The key is no key, or the parameters are not floating arrays.
+      TypeError: An argument is not as said here, or the parameters are not floating arrays.
 
     >>> int(init_state(fnn.mlp((2, 1)), fnn.sgd(0.1), jax.random.key(0)).step)
     0
     """
+    checks.functions("init_state", "net", net, "init", "apply")
+    checks.functions("init_state", "optimizer", optimizer, "init", "update")
     init_key, step_key = jax.random.split(checks.key("init_state", key))
     params = net.init(init_key)
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
@@ -81,6 +83,8 @@ def train_step(
     name = "train_step"
     rule = "state must be a TrainState, as init_state makes it"
     checks.require(isinstance(state, TrainState), name, rule, type(state).__name__, TypeError)
+    checks.functions(name, "net", net, "init", "apply")
+    checks.functions(name, "optimizer", optimizer, "init", "update")
     check_outputs_suit(name, net, loss)
     x, y, weights = dataset(name, "batch", batch)
     if weights is not None:
