@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -42,11 +41,7 @@ class Checkpoints:
         self, function: str, folder: Any, arguments: dict[str, str], *, keep: int, strict: bool
     ):
         self._function = function
-        try:
-            self.folder = Path(os.fspath(folder))
-        except TypeError:
-            rule = "checkpoint must be a folder's path"
-            raise TypeError(f"{function}: {rule}; got {folder!r}") from None
+        self.folder = checks.path(function, "checkpoint", folder)
         self._arguments = arguments | {"precision": str(jax.dtypes.canonicalize_dtype(float))}
         self._keep, self._strict = keep, strict
         try:

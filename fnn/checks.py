@@ -7,13 +7,18 @@ under a transformation they are tracers, and go unchecked.
 import difflib
 import math
 import operator
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+
+INT32 = 2**31 - 1
+"""The largest of JAX's integers at its default precision."""
 
 
 def require(
@@ -68,10 +73,9 @@ def one_real(function: str, name: str, value: Any, **bounds: float) -> Any:
 
 def integer(function: str, name: str, value: Any, *, rank: int = 0, at_least: int = 0) -> Any:
     """A config's traced integer: a NumPy int32 scalar or array, or the jax array given."""
-    highest = np.iinfo(np.int32).max
     return _numbers(
-        function, name, value, np.int32, rank, f" from {at_least} to {highest}",
-        lambda v: (v >= at_least) & (v <= highest),
+        function, name, value, np.int32, rank, f" from {at_least} to {INT32}",
+        lambda v: (v >= at_least) & (v <= INT32),
     )  # fmt: skip
 
 
@@ -80,11 +84,10 @@ def _numbers(function, name, value, dtype, rank, interval, holds) -> Any:
     kinds = ("i", "u") if whole else ("i", "u", "f")
     noun = "integer" if whole else "finite number"
     rule = f"{name} must be {'an' if whole else 'a'} {noun}{interval}"
-    if not isinstance(value, jax.Array):
-        try:
-            value = np.asarray(value)
-        except ValueError:  # ragged sequences
-            raise ValueError(f"{function}: {rule}; got {value!r}") from None
+    try:
+        value = rectangular(function, name, value)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{function}: {rule}; got {value!r}") from None
     # bfloat16 and the other small floats of ml_dtypes are of NumPy's kind V
     floating = not whole and jnp.issubdtype(value.dtype, np.floating)
     require(_kind(value) in kinds or floating, function, rule, _shown(value), TypeError)
@@ -115,17 +118,31 @@ def _interval(at_least: float, above: float, below: float, at_most: float) -> st
     return " " + " and ".join(told) if told else ""
 
 
-def count(function: str, name: str, value: Any, *, at_least: int = 1) -> int:
+def count(
+    function: str, name: str, value: Any, *, at_least: int = 1, at_most: float = math.inf
+) -> int:
     """A static whole number, as a Python int."""
-    rule = f"{name} must be an integer >= {at_least}, known before compilation"
+    bound = f" and <= {at_most}" if math.isfinite(at_most) else ""
+    rule = f"{name} must be an integer >= {at_least}{bound}, known before compilation"
     # first, as older versions of NumPy take their bools for an index and warn
     require(not isinstance(value, (bool, np.bool_)), function, rule, value, TypeError)
     try:
         whole = operator.index(value)
     except TypeError:
         raise TypeError(f"{function}: {rule}; got {value!r}") from None
-    require(whole >= at_least, function, rule, value)
+    require(at_least <= whole <= at_most, function, rule, value)
     return whole
+
+
+def path(function: str, name: str, value: Any) -> Path:
+    """A path of the file system, there or not."""
+    rule = f"{name} must be a path of the file system"
+    try:
+        text = os.fsdecode(value)
+    except TypeError:
+        raise TypeError(f"{function}: {rule}; got {value!r}") from None
+    require(text and "\0" not in text, function, rule, repr(value))
+    return Path(text)
 
 
 def flag(function: str, name: str, value: Any) -> bool:
@@ -225,7 +242,8 @@ def numbers(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
     known_kind = _kind(value) in ("b", "i", "u", "f") or jnp.issubdtype(dtype, np.floating)
     require(known_kind, function, f"{name} must hold real numbers", f"dtype {dtype}", TypeError)
     if not isinstance(value, jax.Array):
-        narrow = jax.dtypes.canonicalize_dtype(dtype)
+        wide = dtype.kind == "f" and dtype.itemsize > 8  # which JAX does not know
+        narrow = jax.dtypes.canonicalize_dtype(np.float64 if wide else dtype)
         if narrow != dtype:
             with np.errstate(over="ignore"):
                 narrowed = value.astype(narrow)

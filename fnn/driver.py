@@ -89,7 +89,7 @@ def train(  # noqa: D417, `fit` describes them
     [[3.]] 50
     """
     name = "train"
-    epochs = checks.count(name, "epochs", epochs)
+    epochs = checks.count(name, "epochs", epochs, at_most=checks.INT32)
     problem = checked_problem(
         name, net, loss, optimizer, data, batch_size=batch_size, validation=validation,
         metrics=metrics, monitor=monitor, mode=mode, stop=stop,

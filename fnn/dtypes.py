@@ -14,7 +14,7 @@ def at_least_float32(dtype: Any) -> np.dtype:
     """
     if not jnp.issubdtype(dtype, jnp.floating):
         return jax.dtypes.canonicalize_dtype(float)
-    return jax.dtypes.canonicalize_dtype(wider(dtype, np.float32))
+    return wider(dtype, np.float32)
 
 
 def wider(dtype: Any, other: Any) -> np.dtype:

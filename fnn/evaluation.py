@@ -62,6 +62,7 @@ def evaluate(
     if batch_size is not None:
         batch_size = min(checks.count(name, "batch_size", batch_size), data.rows)
     metrics = checked_metrics(name, net, metrics)
+    params = jax.tree.map(lambda leaf: checks.numbers(name, "params", leaf), params)
     check_measures(name, net, params, data, metrics)
     traced, structure = split(name, (net, params, data, metrics))
     scores = _evaluate(structure, traced, batch_size)

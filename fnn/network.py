@@ -238,7 +238,7 @@ class MLP:
         params = checks.floats(function, "params", params)
         if isinstance(params, tuple) and len(params) == len(self.sizes) - 1:
             given = [
-                isinstance(layer, Layer) and [None if a is None else jnp.shape(a) for a in layer]
+                isinstance(layer, Layer) and [getattr(a, "shape", None) for a in layer]
                 for layer in params
             ]
             if given == [self._layer_shapes(index) for index in range(len(params))]:
@@ -363,7 +363,7 @@ def _checked_sizes(sizes: Any) -> tuple[int, ...]:
     is_sequence = isinstance(sizes, (Sequence, np.ndarray)) and not isinstance(sizes, (str, bytes))
     checks.require(is_sequence, "mlp", rule, repr(sizes), TypeError)
     checks.require(len(sizes) >= 2, "mlp", rule, repr(sizes))
-    return tuple(checks.count("mlp", "each of sizes", size) for size in sizes)
+    return tuple(checks.count("mlp", "each of sizes", size, at_most=checks.INT32) for size in sizes)
 
 
 def _checked_active(active: Any, sizes: tuple[int, ...], sigmas: tuple[Activation, ...]) -> Any:

@@ -292,11 +292,10 @@ def _floats(function: str, step: Any, *values: Any) -> list[jax.Array]:
 
 def _checked_step(function: str, step: Any) -> Any:
     step = checks.array(function, "step", step)
-    highest = np.iinfo(np.int32).max
-    rule = f"step must be an integer from 0 to {highest}"
+    rule = f"step must be an integer from 0 to {checks.INT32}"
     checks.require(step.dtype.kind in "iu", function, rule, step.dtype, TypeError)
     known = checks.concrete(step)
-    fits = known is None or bool(((known >= 0) & (known <= highest)).all())
+    fits = known is None or bool(((known >= 0) & (known <= checks.INT32)).all())
     checks.require(fits, function, rule, known)
     return step
 

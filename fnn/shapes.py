@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -61,5 +62,8 @@ def _call(function: Callable, structure: Structure, known: tuple, traced: list) 
 
 
 def _contents(value: Any) -> tuple:
+    kind = getattr(value, "dtype", None)
+    if kind is not None and jnp.issubdtype(kind, jax.dtypes.prng_key):
+        value = jax.random.key_data(value)
     array = np.asarray(value)
-    return array.shape, array.dtype, hashlib.blake2b(array.tobytes(), digest_size=16).digest()
+    return kind, array.shape, array.dtype, hashlib.blake2b(array.tobytes(), digest_size=16).digest()

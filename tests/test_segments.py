@@ -170,7 +170,7 @@ GOOD = {
         ({"every": 2}, ValueError, "checkpoint must be given"),
         ({"keep": 0}, ValueError, "keep must be an integer >= 1"),
         ({"on_save_error": "ignore"}, ValueError, "on_save_error must be 'warn' or 'raise'"),
-        ({"checkpoint": 3}, TypeError, "checkpoint must be a folder's path"),
+        ({"checkpoint": 3}, TypeError, "checkpoint must be a path of the file system"),
     ],
 )
 def test_bad_options_are_told(bad, error, text, tmp_path, monkeypatch):

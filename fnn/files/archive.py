@@ -71,7 +71,8 @@ def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
     (2, 3)
     """
     name = "save"
-    path = _checked_path(name, path)
+    path = checks.path(name, "path", path)
+    checks.require(path.name, name, "path must be a path with a file's name", path)
     leaves, arrays = [], []
     for key_path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         told, array = described(name, jax.tree_util.keystr(key_path), leaf)
@@ -118,7 +119,7 @@ def load(path: str | os.PathLike, *, like: Any) -> Any:
     (3, 4)
     """
     name = "load"
-    path = _checked_path(name, path)
+    path = checks.path(name, "path", path)
     paths_and_leaves, structure = jax.tree_util.tree_flatten_with_path(like)
     templates = [
         (template(name, jax.tree_util.keystr(key_path), leaf), leaf)
@@ -161,19 +162,9 @@ def load_metadata(path: str | os.PathLike) -> Any:
     ...     print(load_metadata(file.name))
     {'epoch': 3}
     """
-    path = _checked_path("load_metadata", path)
+    path = checks.path("load_metadata", "path", path)
     with _opened("load_metadata", path) as archive:
         return _manifest("load_metadata", path, archive)["metadata"]
-
-
-def _checked_path(function: str, path: Any) -> Path:
-    rule = "path must be a path of the file system"
-    try:
-        found = Path(os.fsdecode(path))
-    except TypeError:
-        raise TypeError(f"{function}: {rule}; got {path!r}") from None
-    checks.require(found.name and "\0" not in str(found), function, rule, repr(path))
-    return found
 
 
 def _bytes(array: np.ndarray) -> memoryview:

@@ -66,7 +66,8 @@ def traced_number(function: str, name: str, value: Any, dtype: Any, *allowed: fl
 
     rule = f"{name} must be {' or '.join(map(str, allowed)) or 'a number'}"
     value = checks.rectangular(function, name, value)
-    real = value.dtype.kind in "biuf" or jnp.issubdtype(value.dtype, jnp.floating)
+    kinds = np.bool_, np.integer, np.floating
+    real = any(jnp.issubdtype(value.dtype, kind) for kind in kinds)
     checks.require(real, function, rule, value, TypeError)
     checks.require(value.shape == (), function, rule, f"shape {value.shape}")
     check_values(function, rule, value, holds)

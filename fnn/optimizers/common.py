@@ -90,6 +90,9 @@ def same_shapes(function: str, name: str, expected: Params, given: Params) -> No
 
 
 def check_state(function: str, expected: type, state: Any) -> None:
-    """Raises TypeError where the state is that of another optimizer."""
+    """Raises TypeError where the state is no state, or that of another optimizer."""
     rule = f"state must be the {expected.__name__} that init made"
     checks.require(isinstance(state, expected), function, rule, type(state).__name__, TypeError)
+    rule = "step of state must be an integer array"
+    is_whole = jnp.issubdtype(getattr(state.step, "dtype", object), np.integer)
+    checks.require(is_whole, function, rule, repr(state.step), TypeError)

@@ -32,7 +32,7 @@ class AddDecayedWeights:
     def update(self, grads: Params, state: tuple[()], params: Params | None = None):
         """The gradients with the decay added, and the same state."""
         name = "add_decayed_weights"
-        grads = accumulated(name, grads, params)
+        grads = accumulated(name, grads, checks.floats(name, "params", params))
         return decayed_direction(name, grads, params, self.weight_decay, self.mask), state
 
 

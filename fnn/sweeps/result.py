@@ -84,7 +84,7 @@ class Sweep:
         """
         size = len(self)
         rule = f"index must be a lane, from {-size} to {size - 1}"
-        fits = -size <= index < size
+        fits = isinstance(index, (int, np.integer)) and -size <= index < size
         checks.require(fits, "lane", rule, index, IndexError)
         state = self.state
         shared = state.order_key if state.order_key.ndim == 0 else state.order_key[index]
@@ -220,10 +220,12 @@ class Sweep:
     def _reached(self, monitor: str | None) -> np.ndarray:
         """The best value of each lane, negated where higher is better, NaN where there is none."""
         plan = self.problem.plan
-        if monitor is None or monitor == plan.monitor:
-            return plan.sign * np.asarray(self.state.best_value[plan.monitor], np.float64)
+        monitor = plan.monitor if monitor is None else monitor
         rule = f"monitor must be recorded: one of {', '.join(self.history)}"
-        checks.require(monitor in self.history, "best", rule, repr(monitor))
+        is_recorded = isinstance(monitor, str) and monitor in self.history
+        checks.require(is_recorded, "best", rule, repr(monitor))
+        if monitor == plan.monitor:
+            return plan.sign * np.asarray(self.state.best_value[plan.monitor], np.float64)
         values = self.history[monitor].astype(np.float64)
         checks.require(values.ndim == 2, "best", "monitor must be one number", repr(monitor))
         sign = own_sign(monitor, self.problem.metrics.get(monitor))

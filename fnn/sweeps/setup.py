@@ -107,7 +107,7 @@ def checked_setup(  # noqa: D417, `sweep` describes the others
             order_key = _own_order_keys(start, size, shared_order)
     if not _has_lanes(start):
         begin_at = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (size, *leaf.shape)), begin_at)
-    labels = _checked_labels(function, labels or {}, own, columns, size)
+    labels = _checked_labels(function, {} if labels is None else labels, own, columns, size)
     numbers = {name: _plain(values) for name, values in columns.items()}
     varied = _varied(function, problem, arguments, order_key)
     return Setup(size, problem, varied, order_key, begin_at, like, numbers, labels, padding)
@@ -115,7 +115,7 @@ def checked_setup(  # noqa: D417, `sweep` describes the others
 
 def _keys(function: str, name: str, keys: Any) -> jax.Array:
     """One key, or one per lane, typed."""
-    shape = np.shape(keys)
+    shape = keys.shape if isinstance(keys, (jax.Array, np.ndarray)) else ()
     typed = is_key(keys)
     if len(shape) == (1 if typed else 2) and shape[0] > 0:
         checks.key(function, keys[0])
@@ -133,7 +133,7 @@ def _key_of(start: Any) -> Any:
 def _has_lanes(start: Any) -> bool:
     """Whether keys, or a state by its key, are those of many lanes."""
     key = _key_of(start)
-    return key is not None and np.ndim(key) == (1 if is_key(key) else 2)
+    return isinstance(key, (jax.Array, np.ndarray)) and key.ndim == (1 if is_key(key) else 2)
 
 
 def _first_of(start: Any) -> Any:

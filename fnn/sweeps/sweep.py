@@ -117,7 +117,7 @@ def sweep(  # noqa: D417, `fit` describes the others
     [[3.]]
     """
     name = "sweep"
-    epochs = checks.count(name, "epochs", epochs)
+    epochs = checks.count(name, "epochs", epochs, at_most=checks.INT32)
     if at_once is not None:
         at_once = checks.count(name, "at_once", at_once)
     checks.flag(name, "shared_order", shared_order)

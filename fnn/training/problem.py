@@ -74,6 +74,7 @@ def checked_problem(
     checks.require(is_rule, function, rule, repr(stop), TypeError)
     _check_one_run(function, "stop", stop)
 
+    metrics = checked_metrics(function, net, {} if metrics is None else metrics)
     data = dataset(function, "data", data)
     batch_size = min(checks.count(function, "batch_size", batch_size), data.rows)
     check_outputs_suit(function, net, loss)
@@ -82,9 +83,9 @@ def checked_problem(
     measures = {}
     if validation is not None:
         validation = dataset(function, "validation", validation)
-        measures = {"loss": loss, **checked_metrics(function, net, metrics or {})}
+        measures = {"loss": loss, **metrics}
         rule = "no metric may be called 'loss', which is recorded in any case"
-        checks.require("loss" not in (metrics or {}), function, rule, "'loss'")
+        checks.require("loss" not in metrics, function, rule, "'loss'")
         measures = {f"validation_{name}": metric for name, metric in measures.items()}
         records |= check_measures(function, net, params, validation, measures)
     else:

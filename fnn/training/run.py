@@ -125,7 +125,7 @@ def fit(
     [[3.]] [1.] (50,)
     """
     name = "fit"
-    epochs = checks.count(name, "epochs", epochs)
+    epochs = checks.count(name, "epochs", epochs, at_most=checks.INT32)
     problem = checked_problem(
         name, net, loss, optimizer, data, batch_size=batch_size, validation=validation,
         metrics=metrics, monitor=monitor, mode=mode, stop=stop,
