@@ -64,7 +64,7 @@ def real(
     )  # fmt: skip
 
 
-def one_real(function: str, name: str, value: Any, **bounds: float) -> Any:
+def one_real(function: str, name: str, value: Any, **bounds: Any) -> Any:
     """`real`, but of one lane only."""
     value = real(function, name, value, **bounds)
     require(value.ndim == 0, function, f"{name} must be one number", f"shape {value.shape}")

@@ -100,6 +100,12 @@ def mask(weight, bias):
     return (fnn.Layer(weight, bias), fnn.Layer(True, False))
 
 
+def blurred(outputs, targets, key):
+    """A loss with randomness of its own."""
+    noise = jax.random.normal(key, outputs.shape, outputs.dtype)
+    return fnn.squared_error(outputs + noise, targets)
+
+
 def stopping(**columns):
     return lambda i: {"stop": fnn.early_stopping(**chosen(columns, i)), **WATCHED, "epochs": 6}
 
@@ -151,6 +157,9 @@ KINDS = {
     "target": stopping(target=np.array([1.0, 0.5, 0.8])),
     "max_epochs": stopping(max_epochs=np.array([1, 5, 3])),
     "in a loss": lambda i: {"loss": functools.partial(fnn.huber, delta=marked(RATES * 10, i))},
+    "keys of a loss": lambda i: {
+        "loss": functools.partial(blurred, key=marked(jax.random.split(KEY, 3), i))
+    },
     "in a metric": lambda i: {
         "loss": fnn.softmax_cross_entropy,
         "data": (X[:40], LABELS[:40]),

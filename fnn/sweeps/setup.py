@@ -70,9 +70,9 @@ def checked_setup(  # noqa: D417, `sweep` describes the others
     """
     arguments = {what: marked(argument) for what, argument in arguments.items()}
     columns = columns_of(arguments)
-    start = _keys(function, "key", key) if state is None else state
+    start = _keys(function, key) if state is None else state
     if order_key is not None:
-        order_key = _keys(function, "order_key", order_key)
+        order_key = _keys(function, order_key)
     checks.no_tracers(function, (by_value(arguments), start, order_key))
     given = {"key" if state is None else "state": start, "order_key": order_key}
     own = {what: _key_of(value) for what, value in given.items() if _has_lanes(value)}
@@ -113,13 +113,11 @@ def checked_setup(  # noqa: D417, `sweep` describes the others
     return Setup(size, problem, varied, order_key, begin_at, like, numbers, labels, padding)
 
 
-def _keys(function: str, name: str, keys: Any) -> jax.Array:
+def _keys(function: str, keys: Any) -> jax.Array:
     """One key, or one per lane, typed."""
-    shape = keys.shape if isinstance(keys, (jax.Array, np.ndarray)) else ()
-    typed = is_key(keys)
-    if len(shape) == (1 if typed else 2) and shape[0] > 0:
+    if _has_lanes(keys) and len(keys) > 0:
         checks.key(function, keys[0])
-        return keys if typed else jax.random.wrap_key_data(jnp.asarray(keys))
+        return keys if is_key(keys) else jax.random.wrap_key_data(jnp.asarray(keys))
     return checks.key(function, keys)
 
 
