@@ -442,3 +442,65 @@ def test_trees_that_differ_only_in_their_containers_are_told_apart():
         ValueError, match=r"^f: params must be PyTreeDef\(\(\*,\)\); got PyTreeDef\(\[\*\]\)"
     ):
         checks.same_structure("f", "params", (jnp.ones(1),), [jnp.ones(1)])
+
+
+# trees, words, objects and paths
+
+
+def test_a_tree_of_floats_is_taken_at_jaxs_precision_and_another_leaf_is_named():
+    leaf = jnp.ones(2)
+    taken = checks.floats("adam", "params", {"a": leaf, "b": np.ones(2, ">f8"), "c": [0.5]})
+    assert taken["a"] is leaf
+    assert taken["b"].dtype == np.float32
+    assert taken["b"].dtype.isnative
+    assert taken["c"] == [0.5]
+    with refuses(TypeError, "adam: params['b'][0] must be floating; got int32"):
+        checks.floats("adam", "params", {"a": leaf, "b": [np.ones(2, np.int32)]})
+
+
+def test_extended_precision_is_taken_if_it_fits():
+    one = np.ones(2, np.longdouble)
+    assert checks.array("fit", "x", one).dtype == np.float32
+    with pytest.raises(ValueError, match=r"^fit: x must fit float32; got values from 1e"):
+        checks.array("fit", "x", 1e300 * one)
+
+
+def test_one_number_is_not_those_of_many_lanes():
+    assert checks.one_real("halving", "factor", 3.0, above=1) == 3
+    with refuses(ValueError, "halving: factor must be one number; got shape (2,)"):
+        checks.one_real("halving", "factor", [2.0, 3.0])
+
+
+def test_a_count_may_have_a_highest_value():
+    assert checks.count("fit", "epochs", 3, at_most=3) == 3
+    rule = "fit: epochs must be an integer >= 1 and <= 3, known before compilation; got 4"
+    with refuses(ValueError, rule):
+        checks.count("fit", "epochs", 4, at_most=3)
+
+
+def test_words_are_compared_as_words():
+    checks.word("mlp", "norm", None, None, "layer")
+    with refuses(ValueError, "fit: mode must be 'auto', 'min' or 'max'; got ['min', 'max']"):
+        checks.word("fit", "mode", ["min", "max"], "auto", "min", "max")
+    with pytest.raises(ValueError, match=r"^fit: mode must be 'min' or 'max'; got array"):
+        checks.word("fit", "mode", np.array(["min", "max"]), "min", "max")
+
+
+def test_an_object_has_functions_and_is_no_class():
+    class Own:
+        init = apply = staticmethod(abs)
+
+    checks.functions("fit", "net", Own(), "init", "apply")
+    with refuses(TypeError, "fit: net must have pure functions init and update; got Own"):
+        checks.functions("fit", "net", Own(), "init", "update")
+    with pytest.raises(TypeError, match=r"got <class '.*Own'>$"):
+        checks.functions("fit", "net", Own, "init", "apply")
+
+
+def test_a_path_is_text_or_what_stands_for_it():
+    assert str(checks.path("save", "path", b"a/b")) == "a/b"
+    for bad in ("", "a\0b"):
+        with refuses(ValueError, f"save: path must be a path of the file system; got {bad!r}"):
+            checks.path("save", "path", bad)
+    with refuses(TypeError, "save: path must be a path of the file system; got 3"):
+        checks.path("save", "path", 3)
