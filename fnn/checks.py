@@ -122,15 +122,15 @@ def count(
     function: str, name: str, value: Any, *, at_least: int = 1, at_most: float = math.inf
 ) -> int:
     """A static whole number, as a Python int."""
-    bound = f" and <= {at_most}" if math.isfinite(at_most) else ""
-    rule = f"{name} must be an integer >= {at_least}{bound}, known before compilation"
+    rule = f"{name} must be an integer >= {at_least}, known before compilation"
     # first, as older versions of NumPy take their bools for an index and warn
     require(not isinstance(value, (bool, np.bool_)), function, rule, value, TypeError)
     try:
         whole = operator.index(value)
     except TypeError:
         raise TypeError(f"{function}: {rule}; got {value!r}") from None
-    require(at_least <= whole <= at_most, function, rule, value)
+    require(whole >= at_least, function, rule, value)
+    require(whole <= at_most, function, f"{name} must be <= {at_most}", value)
     return whole
 
 
