@@ -13,7 +13,7 @@ from fnn.batches import deal, epoch_order, mean_by_shares, take
 from fnn.model import outputs_of
 from fnn.network import MLP
 from fnn.optimizers import apply_updates
-from fnn.partition import Structure, merge, split
+from fnn.partition import Structure, host_numbers, merge, split
 from fnn.training.problem import Problem, checked_problem
 from fnn.training.state import FitState
 from fnn.training.step import TrainState, advance, init_state
@@ -82,21 +82,25 @@ def diagnose(  # noqa: D417, `fit` describes them
     checks.require(isinstance(state, FitState), name, rule, type(state).__name__, TypeError)
     checks.no_tracers(name, (net, loss, optimizer, data, state))
     rule = "the run must have diverged"
-    checks.require(state.diverged_at >= 0, name, rule, "one that has not")
+    checks.require(int(state.diverged_at) >= 0, name, rule, "one that has not")
     problem = checked_problem(
         name, net, loss, optimizer, data, batch_size=batch_size, validation=None, metrics=None,
         monitor=None, mode="auto", stop=None,
     )  # fmt: skip
     expected = jax.eval_shape(lambda key: init_state(net, optimizer, key), state.train.key)
     checks.same_structure(name, "state.train", expected, state.train)
+    with host_numbers(), jax.debug_nans(False), jax.debug_infs(False):  # it looks for them
+        return _diagnosed(problem, state)
 
+
+def _diagnosed(problem: Problem, state: FitState) -> Diagnosis:
     epoch = int(state.epoch)
     order = epoch_order(jax.random.fold_in(state.order_key, epoch), problem.data.rows)
     dealt = deal(problem.data, order, problem.plan.batch_size)
     train = state.train
     for index, rows in enumerate(dealt.rows):
         shares = None if dealt.shares is None else dealt.shares[index]
-        traced, structure = split(name, (problem[:4], train, rows, shares))
+        traced, structure = split("diagnose", (problem[:4], train, rows, shares))
         after, value = _step(structure, traced)
         if not _broken((value, after.params)):
             train = after
@@ -107,7 +111,7 @@ def diagnose(  # noqa: D417, `fit` describes them
             return Diagnosis(epoch, int(train.step), *first, max(map(float, sizes)))
         break
     rule = "made again, the run must break as it did"
-    raise ValueError(f"{name}: {rule}; got an epoch {epoch} in which all is finite")
+    raise ValueError(f"diagnose: {rule}; got an epoch {epoch} in which all is finite")
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fnn import checks
@@ -126,7 +125,7 @@ def train(  # noqa: D417, `fit` describes them
 
     if not is_over(name, outside, done, stopped, epochs):
         done = in_segments(name, advance, epochs, outside, snapshot, done=done)
-    return Fit(_joined(parts, current, epochs), jnp.asarray(done, np.int32), current)
+    return Fit(_joined(parts, current, epochs), jax.device_put(np.int32(done)), current)
 
 
 def _no_history(problem: Problem, epochs: int) -> dict[str, np.ndarray]:
@@ -148,5 +147,5 @@ def _joined(
     for name, last in state.latest.items():
         rows = known[name]
         rest = np.broadcast_to(np.asarray(last), (epochs - len(rows), *last.shape))
-        joined[name] = jnp.asarray(np.concatenate([rows, rest]))
+        joined[name] = jax.device_put(np.concatenate([rows, rest]))
     return joined

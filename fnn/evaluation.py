@@ -16,7 +16,7 @@ from fnn.activations import identity, sigmoid, softmax
 from fnn.batches import Dataset, dataset, weighted_mean
 from fnn.model import outputs_of
 from fnn.network import MLP
-from fnn.partition import Structure, merge, split
+from fnn.partition import Structure, host_numbers, merge, split
 from fnn.shapes import shapes_of
 from fnn.types import Loss, Metric, Network, Params
 
@@ -65,7 +65,8 @@ def evaluate(
     params = jax.tree.map(lambda leaf: checks.numbers(name, "params", leaf), params)
     check_measures(name, net, params, data, metrics)
     traced, structure = split(name, (net, params, data, metrics))
-    scores = _evaluate(structure, traced, batch_size)
+    with host_numbers():
+        scores = _evaluate(structure, traced, batch_size)
     return {metric: scores[metric] for metric in metrics}  # jit sorts dicts
 
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
+from fnn.partition import host_numbers
 from fnn.sweeps.host import empty_rows, rows_of, to_host, without_keys, write_rows
 from fnn.sweeps.layout import layout_of, within_memory
 from fnn.sweeps.program import (
@@ -136,7 +137,8 @@ class Runs:
         self.epoch[:], self.best[:] = state.epoch, best_of(state)
         self._first = int(self.epoch.max())
         self.alive[:] = self.epoch == self._first
-        ended = ~np.asarray(goes_on(self._program._replace(mesh=None), self._numbers, state))
+        with host_numbers():
+            ended = ~np.asarray(goes_on(self._program._replace(mesh=None), self._numbers, state))
         self._deal()
         return self.alive | ended
 
@@ -206,7 +208,8 @@ class Runs:
         lanes, traced, state = self._chunks[index]
         if state is None:
             state = self._stored(lanes)
-        state, report = self._advance(traced, state, np.int32(first), np.int32(first + epochs))
+        with host_numbers():
+            state, report = self._advance(traced, state, np.int32(first), np.int32(first + epochs))
         self._chunks[index] = self._kept(_Chunk(lanes, traced, state))
         report = jax.device_get(report)
         rows = len(lanes)

@@ -99,7 +99,9 @@ def scanned_lanes_last(
         results = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), results)
         return results, jax.tree.map(lambda _: True, results)
 
-    return scanned(traced, train, (dealt.rows, dealt.shares))
+    after, losses = scanned(traced, train, (dealt.rows, dealt.shares))
+    # no step changes the key, and what is the same object is not written back
+    return after._replace(key=train.key), losses
 
 
 def of_lanes_last(function: Callable, size: int, marks: tuple, *args: Any) -> Any:

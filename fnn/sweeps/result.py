@@ -10,7 +10,7 @@ import numpy as np
 
 from fnn import checks
 from fnn.model import outputs_of
-from fnn.partition import Structure, merge
+from fnn.partition import Structure, host_numbers, merge
 from fnn.sweeps.program import Varied
 from fnn.sweeps.table import Table, flat_columns
 from fnn.training.problem import Problem, own_sign
@@ -87,10 +87,11 @@ class Sweep:
         fits = isinstance(index, (int, np.integer)) and -size <= index < size
         checks.require(fits, "lane", rule, index, IndexError)
         state = self.state
-        shared = state.order_key if state.order_key.ndim == 0 else state.order_key[index]
-        state = jax.tree.map(lambda leaf: leaf[index], state._replace(order_key=None))
-        history = {name: jax.numpy.asarray(values[index]) for name, values in self.history.items()}
-        epochs = jax.numpy.asarray(self.epochs[index])
+        with host_numbers():
+            shared = state.order_key if state.order_key.ndim == 0 else state.order_key[index]
+            state = jax.tree.map(lambda leaf: leaf[index], state._replace(order_key=None))
+        history = {name: values[index] for name, values in self.history.items()}
+        history, epochs = jax.device_put((history, self.epochs[index]))
         return Fit(history, epochs, state._replace(order_key=shared))
 
     def best(self, monitor: str | None = None) -> Fit:
@@ -200,8 +201,9 @@ class Sweep:
                 leaf[rows] if own else leaf
                 for leaf, own in zip(self.varied.traced, self.varied.swept, strict=True)
             ]
-            params = jax.tree.map(lambda leaf, rows=rows: leaf[rows], self.best_params)
-            made = _outputs(self.varied.structure, self.varied.swept, traced, params, x)
+            with host_numbers():
+                params = jax.tree.map(lambda leaf, rows=rows: leaf[rows], self.best_params)
+                made = _outputs(self.varied.structure, self.varied.swept, traced, params, x)
             outputs.append(np.asarray(made)[: len(chosen)].astype(np.float64))
         # the spread about the mean of the first lanes, so that no digits are lost far from 0
         centre = outputs[0].mean(axis=0)

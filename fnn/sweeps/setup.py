@@ -145,7 +145,8 @@ def _first_of(start: Any) -> Any:
 
 def _own_order_keys(start: Any, size: int, shared_order: bool) -> jax.Array:
     """The order keys that `fit` derives from the lanes' keys, or the first lane's."""
-    many = jnp.reshape(_key_of(start), -1)
+    # a clone, as the lanes themselves derive from the same keys
+    many = jnp.reshape(jax.random.clone(_key_of(start)), -1)
     many = _order_keys(many[:1] if shared_order else many, isinstance(start, TrainState))
     return many[0] if shared_order else jnp.broadcast_to(many, size)
 

@@ -13,6 +13,7 @@ from fnn import checks
 from fnn.arguments import told
 from fnn.checkpoints import Found
 from fnn.files import CheckpointError
+from fnn.partition import host_numbers
 from fnn.segments import capacity_for, checked_outside, in_segments, is_over
 from fnn.stopping import EarlyStopping
 from fnn.sweeps.chunks import Runs
@@ -129,10 +130,11 @@ def sweep(  # noqa: D417, `fit` describes the others
     arguments = {"net": net, "loss": loss, "optimizer": optimizer, "data": data,
                  "validation": validation, "metrics": metrics, "stop": stop}  # fmt: skip
     options = {"batch_size": batch_size, "monitor": monitor, "mode": mode}
-    setup = checked_setup(
-        name, arguments, options, key=key, state=state, order_key=order_key,
-        shared_order=shared_order, labels=labels, allow_padding=allow_padding,
-    )  # fmt: skip
+    with host_numbers():
+        setup = checked_setup(
+            name, arguments, options, key=key, state=state, order_key=order_key,
+            shared_order=shared_order, labels=labels, allow_padding=allow_padding,
+        )  # fmt: skip
     outside = checked_outside(
         name,
         lambda: told(
@@ -170,7 +172,8 @@ def sweep(  # noqa: D417, `fit` describes the others
         one_epoch = halving is not None or bool(competing.all())
         checks.require(one_epoch, name, rule, f"epochs {np.unique(runs.epoch).tolist()}")
     else:
-        runs.begin(setup.begin_at)
+        with jax.debug_nans(False):  # NaN here says that there was no epoch yet
+            runs.begin(setup.begin_at)
         competing = np.ones(setup.size, bool)
     before = runs.epoch.copy()
     first = int(before.max())

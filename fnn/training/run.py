@@ -15,7 +15,7 @@ import numpy as np
 from fnn import checks
 from fnn.batches import Dealt, deal, epoch_order, take, weighted_mean
 from fnn.evaluation import measure, predict
-from fnn.partition import Structure, merge, split
+from fnn.partition import Structure, host_numbers, merge, split
 from fnn.stopping import EarlyStopping
 from fnn.training.control import any_lane, overwritten
 from fnn.training.packing import Packing, packing_of
@@ -135,7 +135,7 @@ def fit(
     capacity = max(epochs, 2)
     state, done, history = run_epochs(problem, begin, epochs, capacity=capacity)
     if epochs < capacity:
-        history = {name: values[:epochs] for name, values in history.items()}
+        history = {n: jax.lax.slice_in_dim(v, 0, epochs) for n, v in history.items()}
     return Fit(history, done, state)
 
 
@@ -148,7 +148,8 @@ def run_epochs(
       The state, the epochs run, and the histories, `capacity` long.
     """
     traced, structure = split("fit", (problem, begin, np.int32(epochs)))
-    return _run_epochs(structure, traced, capacity)
+    with host_numbers():
+        return _run_epochs(structure, traced, capacity)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn import checks
-from fnn.partition import Structure, merge, split
+from fnn.partition import Structure, host_numbers, merge, split
 from fnn.shapes import shapes_of
 from fnn.training.problem import Problem
 from fnn.training.step import TrainState, init_state
@@ -114,7 +114,7 @@ def begun(problem: Problem, begin: FitState | Beginning) -> FitState:
     if isinstance(begin, FitState):
         return begin
     traced, structure = split("fit", (problem, begin))
-    with jax.debug_nans(False):  # NaN here says that there was no epoch yet
+    with host_numbers(), jax.debug_nans(False):  # NaN here says that there was no epoch yet
         return _begun(structure, traced)
 
 
