@@ -4,12 +4,14 @@
     relu(z)    = max(0, z)             softmax(z)_k = e^z_k / sum_j e^z_j
 
 Those of `jax.nn` stand beside them under the same names (but for `glu`, which halves the
-width of a layer). Three of them lose or overflow what they should not (`gelu` and
-`squareplus` raise z to a power that float16 cannot hold, `standardize` takes the variance
-from raw squares), and are computed with care here. `mlp` takes any of them by name, or any
+width of a layer). Four of them lose or overflow what they should not (`gelu`, `squareplus`
+and `sparse_plus` raise a large z to a power, `standardize` takes the variance from raw
+squares), and are computed with care here: value and slope are finite for every finite z
+whose a is. `mlp` takes any of them by name, or any
 function of one's own.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -102,21 +104,43 @@ def softmax(z: jax.Array) -> jax.Array:
 
 
 def gelu(z: jax.Array) -> jax.Array:
-    """`jax.nn.gelu`, formed in at least float32: z^3 overflows float16 from z = 41.
+    """`jax.nn.gelu`, z times nearly the normal distribution's share below z.
 
-    >>> gelu(jnp.array([0.0, 1000.0], jnp.float16)).tolist()
-    [0.0, 1000.0]
+        z sigmoid(2 sqrt(2 / pi) (z + 0.044715 z^3))
+
+    Formed in at least float32. Unlike 1 + tanh, the sigmoid keeps its digits near 0.
+
+    >>> print(jax.vmap(jax.grad(gelu))(jnp.array([-1e30, 0.0, 1e30])))
+    [-0.   0.5  1. ]
     """
-    return jax.nn.gelu(z.astype(at_least_float32(z.dtype))).astype(z.dtype)
+    wide = z.astype(at_least_float32(z.dtype))
+    near = jnp.clip(wide, -30, 30)  # beyond, the sigmoid is 0 or 1 in every dtype
+    cubic = near + 0.044715 * near**3
+    return (wide * jax.nn.sigmoid(math.sqrt(8 / math.pi) * cubic)).astype(z.dtype)
 
 
 def squareplus(z: jax.Array) -> jax.Array:
-    """`jax.nn.squareplus`, formed in at least float32: z^2 overflows float16 from z = 256.
+    """`jax.nn.squareplus`, a hyperbola beside the relu: (z + sqrt(z^2 + 4)) / 2.
 
-    >>> squareplus(jnp.array([0.0, 1000.0], jnp.float16)).tolist()
-    [1.0, 1000.0]
+    Formed in at least float32. At negative z, where that would cancel, it is 1 / a(-z).
+
+    >>> print(squareplus(jnp.array([-1e6, 0.0, 1e30])))
+    [1.e-06 1.e+00 1.e+30]
     """
-    return jax.nn.squareplus(z.astype(at_least_float32(z.dtype))).astype(z.dtype)
+    wide = z.astype(at_least_float32(z.dtype))
+    size = jnp.where(wide < 0, -wide, wide)
+    near = jnp.minimum(size, 1e10)  # beyond, the root is z in every dtype
+    above = size + (jnp.sqrt(near**2 + 4) - near) / 2
+    return jnp.where(wide < 0, 1 / above, above).astype(z.dtype)
+
+
+def sparse_plus(z: jax.Array) -> jax.Array:
+    """`jax.nn.sparse_plus`: 0 up to -1, z from 1, a parabola (z + 1)^2 / 4 between.
+
+    >>> print(jax.vmap(jax.grad(sparse_plus))(jnp.array([-1e38, 0.0, 1e38])))
+    [0.  0.5 1. ]
+    """
+    return jnp.where(z >= 1, z, jnp.square(jnp.clip(z, -1, 1) + 1) / 4)
 
 
 def standardize(z: jax.Array, where: jax.Array | None = None) -> jax.Array:
@@ -128,7 +152,7 @@ def standardize(z: jax.Array, where: jax.Array | None = None) -> jax.Array:
         (z - mean) / sqrt(mean((z - mean)^2) + 1e-5)
 
     Unlike `jax.nn.standardize` it holds far from zero, where mean(z^2) - mean(z)^2 loses
-    all digits.
+    all digits. The squares must not overflow: in float32 it is 0 from |z| of about 1e19.
 
     >>> print(standardize(jnp.array([9999.0, 10000.0, 10001.0])).round(3))
     [-1.225  0.     1.225]
@@ -165,7 +189,7 @@ ACTIVATIONS = {
     "silu": jax.nn.silu,
     "soft_sign": jax.nn.soft_sign,
     "softplus": jax.nn.softplus,
-    "sparse_plus": jax.nn.sparse_plus,
+    "sparse_plus": sparse_plus,
     "sparse_sigmoid": jax.nn.sparse_sigmoid,
     "squareplus": squareplus,
     "standardize": standardize,

@@ -126,7 +126,11 @@ def take(data: Dataset, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def mean_by_shares(losses: jax.Array, shares: Array | np.ndarray | None) -> jax.Array:
-    """The mean loss of a batch, of shape `()`, in at least float32."""
+    """The mean loss of a batch, of shape `()`, in at least float32.
+
+    With equal shares it is infinite where the sum is, which for float32 is a mean of 1e36 or
+    so: a run that has all but diverged.
+    """
     losses = losses.astype(at_least_float32(losses.dtype))
     if shares is None:
         return row_sum(losses) / len(losses)

@@ -112,9 +112,14 @@ def standard_scaler(x: Any) -> StandardScaler:
     x = x.astype(at_least_float32(x.dtype))
     # Shifted by a row first: constant features then give exactly 0, and an offset costs no digits.
     shifted = x - x[:1]
+    # In units of the largest, so that no square overflows or underflows.
+    largest = jnp.max(jnp.abs(shifted), axis=0, keepdims=True)
+    unit = jnp.where(largest > 0, largest, 1)
+    shifted /= unit
     centre = jnp.mean(shifted, axis=0, keepdims=True)
-    deviation = jnp.sqrt(jnp.mean(jnp.square(shifted - centre), axis=0))
-    return StandardScaler(mean=(x[:1] + centre)[0], scale=jnp.where(deviation == 0, 1, deviation))
+    deviation = unit[0] * jnp.sqrt(jnp.mean(jnp.square(shifted - centre), axis=0))
+    mean = (x[:1] + unit * centre)[0]
+    return StandardScaler(mean=mean, scale=jnp.where(deviation == 0, 1, deviation))
 
 
 def class_weights(labels: Any, num_classes: int) -> jax.Array:

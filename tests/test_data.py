@@ -383,3 +383,11 @@ def test_class_weights_vmapped_over_label_sets_equal_single_ones():
 def test_what_are_no_labels_of_so_many_classes_is_refused(labels, classes, error, message):
     with pytest.raises(error, match="^" + re.escape(f"class_weights: {message}")):
         class_weights(labels, classes)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_a_scaler_finds_the_deviation_where_the_variance_is_no_number_of_float32(scale):
+    x = np.array([[1.0], [3.0], [8.0]]) * scale
+    scaler = standard_scaler(x.astype(np.float32))
+    np.testing.assert_allclose(scaler.mean, x.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(scaler.scale, x.std(axis=0), rtol=1e-6)

@@ -71,6 +71,9 @@ def adam(
         v <- b2 v + (1 - b2) g^2
         w <- w - learning_rate * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 
+    A w whose g^2 overflows (in float32 |g| > 1.8e19) stands still from then on, as v stays
+    infinite; `clip_by_global_norm` before it prevents that.
+
     Args:
       learning_rate: Step size in units of the parameters, >= 0; a number, or a schedule
         from the step count (starting at 0) to one. Traced.
