@@ -5,6 +5,8 @@
    It prints one run a strategy; ours are ten, and the printed one must look like one of them.
 2. The demo of micrograd (https://github.com/karpathy/micrograd, demo.ipynb), whose every
    random number is known: its printed losses must be ours to the last digits.
+3. Training in bfloat16, alone or with float32 parameters, loses next to nothing (Micikevicius
+   et al. 2018, arXiv:1710.03740; Kalamkar et al. 2019, arXiv:1905.12322).
 """
 
 import itertools
@@ -215,3 +217,33 @@ def test_the_demo_of_micrograd_is_the_same_with_its_penalty_in_the_optimizer(x64
     for step, loss, _ in PRINTED:
         assert float(losses[step]) == pytest.approx(loss, rel=1e-12)
     assert percent_right(net.apply(state.params, x), y) == 100
+
+
+# --- bfloat16 ---
+
+
+def test_bfloat16_reaches_the_accuracy_of_float32():
+    x, y = datasets.load_digits(return_X_y=True)
+    x, xt, y, yt = fnn.train_test_split(x / 16, y, key=jax.random.key(0), stratify=y)
+
+    def accuracy(**dtypes):
+        net = fnn.mlp((64, 64, 10), **dtypes)
+
+        def run(key):
+            opt = fnn.adam(fnn.cosine_decay(3e-3, decay_steps=640))
+            task = net, fnn.softmax_cross_entropy, opt, (x, y)
+            return fnn.fit(*task, key=key, epochs=15, batch_size=32).params
+
+        params = jax.vmap(run)(jax.random.split(jax.random.key(1), 3))
+        logits = jax.vmap(net.apply, in_axes=(0, None))(params, xt)
+        assert logits.dtype == net.dtype
+        return float(np.mean(np.asarray(logits).argmax(axis=-1) == yt))
+
+    single = accuracy(dtype="float32", param_dtype="float32")
+    mixed = accuracy(dtype="bfloat16", param_dtype="float32")
+    narrow = accuracy(dtype="bfloat16", param_dtype="bfloat16")
+    print(f"digits: float32 {single:.4f}, mixed {mixed:.4f}, bfloat16 {narrow:.4f}")
+    # of 450 rows, with which each run is measured, chance misplaces one in a hundred
+    assert single > 0.95
+    assert mixed > single - 0.01
+    assert narrow > single - 0.02
