@@ -157,12 +157,12 @@ def check_outputs_suit(function: str, net: Network, loss: Callable) -> None:
     if not isinstance(net, MLP) or takes is None:
         return
     name = unwrapped(loss).__name__
-    probable = _ends_in(net, sigmoid, softmax)
+    probable = ends_in(net, sigmoid, softmax)
     rule = f"{name} takes logits, so the mlp must end in 'identity' (it loses no digits)"
     got = f"output={getattr(net.output, '__name__', net.output)!r}"
     checks.require(takes != "logits" or not probable, function, rule, got)
     rule = f"{name} takes probabilities, so the mlp must end in 'softmax' or 'sigmoid'"
-    checks.require(takes != "probabilities" or not _ends_in(net, identity), function, rule, got)
+    checks.require(takes != "probabilities" or not ends_in(net, identity), function, rule, got)
 
 
 def higher_is_better(metric: Loss | Metric) -> bool | None:
@@ -188,7 +188,7 @@ def _measured(
     options = _parameters(metric)
     arguments = (outputs, data.y, data.weights) if "weights" in options else (outputs, data.y)
     bound = getattr(metric, "keywords", {})
-    if "threshold" in options and "threshold" not in bound and _ends_in(net, sigmoid):
+    if "threshold" in options and "threshold" not in bound and ends_in(net, sigmoid):
         value = metric(*arguments, threshold=0.5)
     else:
         value = metric(*arguments)
@@ -241,6 +241,7 @@ def _parameters(function: Callable) -> Mapping[str, inspect.Parameter]:
         return {}
 
 
-def _ends_in(net: Network, *activations: Callable) -> bool:
+def ends_in(net: Any, *activations: Callable) -> bool:
+    """Whether it is an `mlp` whose last activation is one of these."""
     named = {getattr(jax.nn, sigma.__name__, sigma) for sigma in activations}
     return isinstance(net, MLP) and net.output in {*activations, *named}

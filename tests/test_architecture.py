@@ -42,6 +42,17 @@ FLOORS = [
 INSIDE = {
     "files": ["leaves", "archive", "__init__"],
     "metrics": ["common", "classification", "regression", "__init__"],
+    "plots": [
+        "common",
+        "boundary",
+        "confusion",
+        "curves",
+        "heat",
+        "images",
+        "scatter",
+        "surface",
+        "__init__",
+    ],
     "optimizers": ["common", "sgd", "decay", "adam", "clip", "chain", "__init__"],
     "sweeps": [
         *["table", "columns", "halving", "host", "layout", "lanes_last", "program"],
