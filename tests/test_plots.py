@@ -523,8 +523,8 @@ def test_rings_of_a_bowl_are_evenly_spaced_however_steep_it_is(power):
 def test_without_ranges_the_surface_holds_all_paths():
     ax = DRAWN["loss_surface"]()
     (low, high), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    assert low < 0 < 2 < high
-    assert bottom < 0 < 1 < top
+    assert -0.5 < low < 0 < 2 < high < 2.5
+    assert -0.5 < bottom < 0 < 1 < top < 1.5
     np.testing.assert_allclose(ways(ax)["straight"], PATHS["straight"])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["straight"]
 

@@ -3,10 +3,10 @@
     from fnn import plots
 
 Functions draw on the axes they are given and return them. Given none, they make a figure
-of their own, which pyplot does not know: `axes.figure` is shown as it is by a notebook,
-and `axes.figure.savefig(path)` writes it. Nothing is shown and no setting is changed.
-Colours are Okabe and Ito's, which colour-blind readers tell apart, the bright ones on dark
-paper; everything else follows the style in force.
+of their own, which pyplot does not know: `axes.figure` is shown by a notebook (after
+`%matplotlib inline`), and `axes.figure.savefig(path)` writes it. Nothing is shown and no
+setting is changed. Colours are Okabe and Ito's, which colour-blind readers tell apart, the
+bright ones on dark paper; everything else follows the style in force.
 """
 
 from fnn.plots.boundary import decision_boundary
