@@ -588,3 +588,8 @@ def test_where_the_loss_is_not_finite_the_surface_is_left_empty():
 def test_what_is_no_surface_is_refused(given, message):
     with pytest.raises(ValueError, match=f"loss_surface: {message}"):
         plots.loss_surface(**{"loss": wide_bowl, "params": np.zeros(2), "resolution": 4} | given)
+
+
+def test_a_surface_over_integers_is_refused():
+    with pytest.raises(TypeError, match="params must hold floating arrays; got int32"):
+        plots.loss_surface(wide_bowl, np.zeros(2, np.int32))

@@ -67,6 +67,10 @@ def loss_surface(
     """
     name = "loss_surface"
     params = jax.tree.map(jnp.asarray, params)
+    kinds = {str(leaf.dtype) for leaf in jax.tree.leaves(params)}
+    floating = all(jnp.issubdtype(kind, jnp.floating) for kind in kinds)
+    rule = "params must hold floating arrays"
+    checks.require(floating, name, rule, ", ".join(sorted(kinds)), TypeError)
     resolution = checks.count(name, "resolution", resolution, at_least=2)
     if directions is None:
         flat, unflatten = ravel_pytree(params)
