@@ -172,6 +172,9 @@ def floating_dtype(function: str, name: str, dtype: Any) -> np.dtype | None:
     if dtype is None:
         return None
     rule = f"{name} must be a floating dtype or None"
+    # NumPy also asks whatever has an attribute `dtype`, such as modules and arrays
+    names_one = isinstance(dtype, (str, type, np.dtype))
+    require(names_one, function, rule, repr(dtype), TypeError)
     try:
         dtype = np.dtype(dtype).newbyteorder("=")
     except (TypeError, ValueError):
