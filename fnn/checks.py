@@ -209,7 +209,9 @@ def key(function: str, value: Any) -> jax.Array:
         shown = f"{value.dtype} of shape {value.shape}"
         if value.dtype == np.uint32 and value.ndim == 1:
             try:
-                return jax.random.wrap_key_data(jnp.asarray(value))
+                # `jnp.asarray` would compile a copy
+                on_device = value if isinstance(value, jax.Array) else jax.device_put(value)
+                return jax.random.wrap_key_data(on_device)
             except TypeError:  # of another length than the default generator's keys
                 raise TypeError(f"{function}: {rule}; got {shown}") from None
     else:

@@ -116,8 +116,10 @@ def checked_setup(  # noqa: D417, `sweep` describes the others
 def _keys(function: str, keys: Any) -> jax.Array:
     """One key, or one per lane, typed."""
     if _has_lanes(keys) and len(keys) > 0:
+        if is_key(keys):
+            return keys
         checks.key(function, keys[0])
-        return keys if is_key(keys) else jax.random.wrap_key_data(jnp.asarray(keys))
+        return jax.random.wrap_key_data(jnp.asarray(keys))
     return checks.key(function, keys)
 
 
