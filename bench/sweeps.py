@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 from bench.measure import in_turns, ratios
-from bench.peers import OUR_SWEEP, STOPPING, SWEEP_YARDSTICK, SWEEPS
+from bench.peers import BY_HAND, OUR_SWEEP, STOPPING, SWEEP_YARDSTICK, SWEEPS
 from bench.rows import OURS, Entry, Row, entries
 from bench.tasks import Task
 from bench.workers import data_of, started
@@ -71,7 +71,10 @@ def measure(name: str, rounds: int, quick: bool) -> Row:
     if quick:
         task = task.with_epochs(max(2, task.epochs // 10))
     own = {peer: _task_of(peer, task) for peer in SWEEPS}
-    own[SWEEP_YARDSTICK] = task
+    yardsticks = {SWEEP_YARDSTICK: "products and Adam, share of time"}
+    if task.sizes == _TWO:
+        yardsticks[BY_HAND] = "written out by hand, share of time"
+    own |= dict.fromkeys(yardsticks, task)
     workers, problems = {}, {}
     last: dict[str, np.ndarray] = {}
     with data_of(task) as data, contextlib.ExitStack() as stack:
@@ -80,14 +83,14 @@ def measure(name: str, rounds: int, quick: bool) -> Row:
             workers, problems = workers | found, problems | failed
         ours = workers[OUR_SWEEP].verify("batch")
         for peer, worker in workers.items():
-            if peer != SWEEP_YARDSTICK and not _are_other(task, peer):
+            if peer not in yardsticks and not _are_other(task, peer):
                 theirs = worker.verify("batch")
                 if not np.allclose(theirs, ours[: len(theirs)], rtol=_ALIKE.get(peer, _SAME)):
                     problems[peer] = "losses by batch are not ours"
 
         def microseconds(peer: str) -> float:
             seconds, losses = workers[peer].run()
-            if peer != SWEEP_YARDSTICK:
+            if peer not in yardsticks:
                 last[peer] = losses
             return seconds / own[peer].steps / own[peer].lanes * 1e6
 
@@ -103,9 +106,9 @@ def measure(name: str, rounds: int, quick: bool) -> Row:
         figures[peer] = {"loss": float(mean), "first run s": firsts[peer]}
         if own[peer] != task:
             figures[peer] |= {"lanes measured": lanes, "epochs measured": epochs}
-    if alone := samples.pop(SWEEP_YARDSTICK, None):
-        share = ratios(samples[OUR_SWEEP], alone).median
-        figures[OUR_SWEEP]["products and Adam, share of time"] = share
+    for yardstick, label in yardsticks.items():
+        if alone := samples.pop(yardstick, None):
+            figures[OUR_SWEEP][label] = ratios(samples[OUR_SWEEP], alone).median
     title = f"{task.name}, batch {task.batch_size}, {task.rows:,} rows"
     found = _named_ours(entries(samples, figures, problems))
     return Row(f"{NAME}/{name}", title, "µs/step/lane", found, TARGETS[name])

@@ -10,7 +10,7 @@ import pytest
 from bench import __main__ as command
 from bench import kernels, report, single_run
 from bench.measure import in_turns, ratios, spread
-from bench.peers import fnn_fit, products_and_adam, scikit_learn
+from bench.peers import by_hand, fnn_fit, fnn_sweep, products_and_adam, scikit_learn
 from bench.rows import Entry, Row, text
 from bench.tasks import Task
 
@@ -90,6 +90,15 @@ def trained_last(start, x):
     )
     first, second = found[:15].reshape(3, 5, 2), found[15:].reshape(5, 2, 2)
     return first.transpose(2, 1, 0), second.transpose(2, 1, 0)
+
+
+def test_what_is_written_out_by_hand_learns_what_a_sweep_learns():
+    task = dataclasses.replace(TASK, lanes=3, batch_size=20, epochs=10, learning_rate=0.1)
+    x, y = task.data()
+    ours = fnn_sweep.prepare(task, x, y, params=task.params())()
+    by_formula = by_hand.prepare(task, x, y)()
+    assert by_formula.shape == ours.shape
+    np.testing.assert_allclose(by_formula, ours, rtol=1e-3)
 
 
 @pytest.mark.parametrize("trained", [trained_first, trained_last])

@@ -50,12 +50,16 @@ YARDSTICK = "matrix-product"
 SWEEP_YARDSTICK = "products-and-adam"
 """What matrix products and Adam take by themselves: no peer, but run like one."""
 
+BY_HAND = "by-hand"
+"""What small networks take if their step is written out by hand: no peer, but run like one."""
+
 
 def load(name: str) -> ModuleType:
     """The peer's module, which imports its library only now."""
     others = {
         YARDSTICK: "matrix_product",
         SWEEP_YARDSTICK: "products_and_adam",
+        BY_HAND: "by_hand",
         STOPPING: "fnn_sweep_stopping",
     }
     module = (PEERS | SWEEPS | others)[name]
