@@ -9,8 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 # Where memory is the machine's own, the states of a device's lanes are to take no more than
-# a core keeps near itself, and beyond so many lanes nothing is gained. Powers of two were
-# measured slower: rows of so many lanes, we believe, meet in a few lines of a cache.
+# a core keeps near itself, and beyond so many lanes a small network's step gets slower.
 _NEAR_BYTES = 2**20
 _MOST_LANES = 144
 # Where lanes are going to end, each core has so many chunks to begin with, if they do not come
