@@ -8,6 +8,8 @@ os.environ["XLA_FLAGS"] = (
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax
+import jax.monitoring
+import numpy as np
 import pytest
 
 CI_SHARE = 10
@@ -50,6 +52,22 @@ def _drop_compiled_programs():
     """Each compiled program holds memory maps, of which a process has only so many."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """The times XLA was called, since the module's first test, with what a call needs made."""
+    times = []
+
+    def note(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            times.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    jax.jit(lambda x: x + 1)(np.float32(1)).block_until_ready()
+    assert times, "the listener hears nothing"
+    jax.random.key(0)  # which every call makes
+    return times
 
 
 @pytest.fixture

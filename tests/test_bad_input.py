@@ -63,22 +63,6 @@ class Unhashable:
     apply = staticmethod(NET.apply)
 
 
-@pytest.fixture(scope="module")
-def compiled():
-    """The times XLA was called, since the module's first test, with what a call needs made."""
-    times = []
-
-    def note(event, seconds, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
-            times.append(seconds)
-
-    jax.monitoring.register_event_duration_secs_listener(note)
-    jax.jit(lambda x: x + 1)(np.float32(1)).block_until_ready()
-    assert times, "the listener hears nothing"
-    key()  # which every call makes
-    return times
-
-
 @pytest.fixture
 def refuses(compiled, monkeypatch):
     """Calls, and holds that this very error is raised, and that nothing was compiled before."""

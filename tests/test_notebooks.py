@@ -3,8 +3,11 @@
 After a change, from the repository's root with the extra `test`:
 
     PYTHONPATH=$PWD jupyter execute --inplace notebooks/*.ipynb
+
+The pictures of the README are among their outputs.
 """
 
+import base64
 import json
 import os
 import re
@@ -127,7 +130,9 @@ def test_the_readme_leads_to_each_notebook_with_a_picture(path):
     assert badge(path.stem) in README
     picture = path.with_suffix(".png")
     assert f"](notebooks/{picture.name})" in README
-    assert picture.stat().st_size < MOST_BYTES
+    outputs = [one for cell in code_cells(path) for one in cell["outputs"]]
+    drawn = ["".join(one.get("data", {}).get("image/png", "")) for one in outputs]
+    assert picture.read_bytes() in [base64.b64decode(image) for image in drawn if image]
 
 
 def test_the_readme_leads_to_no_notebook_that_is_not_there():

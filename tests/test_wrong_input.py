@@ -996,19 +996,6 @@ def folder(tmp_path_factory):
     os.chdir(before)
 
 
-@pytest.fixture(scope="module")
-def compiled():
-    """The times XLA was called."""
-    times = []
-
-    def note(event, seconds, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
-            times.append(seconds)
-
-    jax.monitoring.register_event_duration_secs_listener(note)
-    return times
-
-
 def called(call, **changes):
     arguments = {name: kind.right for name, kind in call.arguments.items()} | changes
     return call.function(**{name: value_of(value) for name, value in arguments.items()})

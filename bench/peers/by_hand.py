@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bench.peers.products_and_adam import adam
 from bench.tasks import Task
 
 TAKES_ORDERS = False
 
 _MOST_LANES = 144
-_B1, _B2, _EPS = 0.9, 0.999, 1e-8
 
 
 def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callable[[], np.ndarray]:
@@ -98,12 +98,9 @@ def trained(start, *, x, y, orders, rate, one, sizes) -> jax.Array:
         return loss, jnp.concatenate([grad.reshape(-1, lanes) for grad in grads])
 
     def step(carry, rows):
-        parameters, mean, square, count = carry
-        loss, grad = gradient(parameters, rows)
-        count = count + 1
-        mean, square = _B1 * mean + (1 - _B1) * grad, _B2 * square + (1 - _B2) * grad**2
-        root = jnp.sqrt(square / (1 - _B2**count)) + _EPS
-        return (parameters - rate * (mean / (1 - _B1**count)) / root, mean, square, count), loss
+        *moments, count = carry
+        loss, grad = gradient(moments[0], rows)
+        return (*adam(rate, count + 1, *moments, grad), count + 1), loss
 
     def epoch(carry, rows):
         carry, losses = jax.lax.scan(step, carry, rows)

@@ -128,8 +128,9 @@ def trained_last(
 def _by_adam(gradients: Callable, start: list, batches: jax.Array, rate: float, epochs: int):
     def step(carry: tuple, x: jax.Array):
         weights, means, squares, count = carry
-        adam = functools.partial(_adam, rate, count + 1)
-        moved = map(adam, weights, means, squares, gradients(weights, x))
+        moved = map(
+            functools.partial(adam, rate, count + 1), weights, means, squares, gradients(weights, x)
+        )
         return (*map(list, zip(*moved, strict=True)), count + 1), None
 
     zeros = [jnp.zeros_like(weight) for weight in start]
@@ -141,7 +142,8 @@ def _by_adam(gradients: Callable, start: list, batches: jax.Array, rate: float, 
     return weights
 
 
-def _adam(rate, count, weight, mean, square, grad):
+def adam(rate, count, weight, mean, square, grad):
+    """The weight, mean and mean square after this step, counted from 1."""
     mean, square = _B1 * mean + (1 - _B1) * grad, _B2 * square + (1 - _B2) * grad**2
     root = jnp.sqrt(square / (1 - _B2**count)) + _EPS
     return weight - rate * (mean / (1 - _B1**count)) / root, mean, square

@@ -71,6 +71,7 @@ def scanned_lanes_last(
     def step(traced: list, train: TrainState, batch: tuple) -> tuple[TrainState, jax.Array]:
         rows, shares = batch
         net, loss, optimizer, data = merge(structure, traced)
+        # products are written out here anyway, and sums over rows then read what lies side by side
         net = dataclasses.replace(net, written_out=False, features_first=True)
         return advance(net, loss, optimizer, train, *take(data, rows), shares, packing.unpack)
 
