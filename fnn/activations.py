@@ -85,7 +85,20 @@ def relu(z: jax.Array) -> jax.Array:
     >>> print(relu(jnp.array([-1.0, 0.0, 2.0])))
     [0. 0. 2.]
     """
-    return jax.nn.relu(_checked("relu", z))
+    return _relu(_checked("relu", z))
+
+
+@jax.custom_jvp
+def _relu(z: jax.Array) -> jax.Array:
+    return jnp.maximum(z, 0)
+
+
+@_relu.defjvp
+def _relu_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    """The slope by a, which is above 0 where z is, so that z need not be kept as well."""
+    (z,), (dz,) = primals, tangents
+    a = _relu(z)
+    return a, jax.lax.select(a > 0, dz, jnp.zeros_like(dz))
 
 
 def softmax(z: jax.Array) -> jax.Array:

@@ -141,8 +141,7 @@ class _Interpreter:
         known: dict[Any, Lane] = {}
         shared = [Lane(value, False, True) for value in consts]
         known |= dict(zip(program.constvars, shared, strict=True))
-        read_by = [*program.outvars, *(var for e in program.eqns for var in e.invars)]
-        reads = collections.Counter(var for var in read_by if not isinstance(var, Literal))
+        reads = _reads(program)
 
         def read(var: Any) -> Lane:
             return Lane(var.val, False, True) if isinstance(var, Literal) else known[var]
@@ -153,6 +152,8 @@ class _Interpreter:
 
         note(program.invars, args)
         for equation in program.eqns:
+            if not any(reads[var] for var in equation.outvars):
+                continue
             note(equation.outvars, self.results(equation, [read(var) for var in equation.invars]))
         return [read(var) for var in program.outvars]
 
@@ -272,6 +273,15 @@ class _Interpreter:
             divided = (divided / self.one.astype(divided.dtype)).astype(value.dtype)
             self._stored[id(value)] = value, Lane(divided, True, True)
         return self._stored[id(value)][1]
+
+
+def _reads(program: Jaxpr) -> collections.Counter:
+    """By how many operations each value is read, those left out whose results nobody reads."""
+    reads = collections.Counter(var for var in program.outvars if not isinstance(var, Literal))
+    for equation in reversed(program.eqns):
+        if any(reads[var] for var in equation.outvars):
+            reads.update(var for var in equation.invars if not isinstance(var, Literal))
+    return reads
 
 
 def _broadcast(lane: Lane, shape: tuple[int, ...]) -> jax.Array:
