@@ -79,12 +79,11 @@ class Runs:
         }
         self.done = 0
         self._written = np.zeros(size, int)  # epochs of each lane's history
-        self._first = 0
+        self._first, self._epochs = 0, epochs
         self._chunks: list[_Chunk] = []
-        self._store: Any = None  # the states of all lanes, on the host
-
         self._numbers = to_host(varied.traced)
         like = jax.eval_shape(without_keys, like._replace(order_key=None))
+        self._store: Any = empty_rows(like, size)  # the states of all lanes, on the host
         state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
         layout = layout_of(
             size,
@@ -122,7 +121,8 @@ class Runs:
         """
         for lanes in self._dealt(np.arange(len(self.alive))):
             traced, rows = self._traced(lanes), self._rows(lanes)
-            state = begin(self._program, traced, self._put(rows_of(start, rows)))
+            with host_numbers():
+                state = begin(self._program, traced, rows_of(start, rows))
             self._chunks.append(self._kept(_Chunk(lanes, traced, state)))
 
     def resume(self, state: FitState) -> np.ndarray:
@@ -210,8 +210,11 @@ class Runs:
             state = self._stored(lanes)
         with host_numbers():
             state, report = self._advance(traced, state, np.int32(first), np.int32(first + epochs))
-        self._chunks[index] = self._kept(_Chunk(lanes, traced, state))
         report = jax.device_get(report)
+        chunk = _Chunk(lanes, traced, state)
+        has_ended = self.done + epochs == self._epochs or not report.alive.any()
+        # what has ended goes to the host while others are at work
+        self._chunks[index] = self._to_host(chunk) if has_ended else self._kept(chunk)
         rows = len(lanes)
         self.alive[lanes] = report.alive[:rows]
         self.epoch[lanes] = report.epoch[:rows]
@@ -236,10 +239,7 @@ class Runs:
     def _to_host(self, chunk: _Chunk) -> _Chunk:
         """The chunk, its state on the host."""
         if chunk.state is not None:
-            state = jax.device_get(chunk.state)
-            if self._store is None:
-                self._store = empty_rows(state, len(self.alive))
-            write_rows(self._store, chunk.lanes, state)
+            write_rows(self._store, chunk.lanes, jax.device_get(chunk.state))
         return chunk._replace(state=None)
 
     def _stored(self, lanes: np.ndarray) -> FitState:

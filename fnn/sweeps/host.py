@@ -70,8 +70,8 @@ def write_rows(tree: Any, rows: np.ndarray, values: Any) -> None:
 
 
 def empty_rows(like: Any, rows: int) -> Any:
-    """So many rows of what `like` has rows of, not yet written."""
-    return jax.tree.map(lambda leaf: np.empty((rows, *leaf.shape[1:]), leaf.dtype), like)
+    """So many rows of what is like this, not yet written."""
+    return jax.tree.map(lambda leaf: np.empty((rows, *leaf.shape), leaf.dtype), like)
 
 
 def is_key(leaf: Any) -> bool:
