@@ -15,8 +15,9 @@ _MOST_LANES = 144
 # Where lanes are going to end, each core has so many chunks to begin with, if they do not come
 # too small: so all cores have some left when most lanes have ended.
 _CHUNKS, _LEAST_LANES = 8, 32
-# Lanes that lie along vectors are to fill them.
-VECTOR = 16
+# Lanes that lie along vectors are to fill them. But arrays whose rows lie a power of two bytes
+# apart, as those of 64 lanes may, share few places in a cache.
+VECTOR, _CROWDED = 8, 64
 # So much memory may be taken to spare small states the way to the host and back.
 _RESIDENT_BYTES = 2**28
 # The share of free memory that chunks at work may take.
@@ -65,6 +66,7 @@ def layout_of(
         at_once = -(-size // (rounds * workers))
         if along_vectors:
             at_once = -(-at_once // VECTOR) * VECTOR
+            at_once += VECTOR if at_once % _CROWDED == 0 else 0
     chunk = at_once * len(devices)
     resident = own_memory or size * state_bytes <= _RESIDENT_BYTES
     return Layout(devices, min(threads, -(-size // chunk)), chunk, resident)
