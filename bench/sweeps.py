@@ -71,9 +71,10 @@ def measure(name: str, rounds: int, quick: bool) -> Row:
     if quick:
         task = task.with_epochs(max(2, task.epochs // 10))
     own = {peer: _task_of(peer, task) for peer in SWEEPS}
-    yardsticks = {SWEEP_YARDSTICK: "products and Adam, share of time"}
-    if task.sizes == _TWO:
-        yardsticks[BY_HAND] = "written out by hand, share of time"
+    yardsticks = {
+        SWEEP_YARDSTICK: "products and Adam, share of time",
+        BY_HAND: "written out by hand, share of time",
+    }
     own |= dict.fromkeys(yardsticks, task)
     workers, problems = {}, {}
     last: dict[str, np.ndarray] = {}
