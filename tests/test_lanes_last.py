@@ -75,6 +75,36 @@ def test_with_the_lanes_last_a_function_is_what_vmap_makes_of_it(name, shared):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
+def unread(a, b):
+    z = a @ b
+    jnp.sin(z)  # which nobody reads
+    return z
+
+
+STORED = {
+    "what is read once is not": (lambda a, b: a @ b, 0),
+    "a product read twice": (lambda a, b: (lambda z: jnp.sin(z) * jnp.cos(z))(a @ b), 1),
+    "what goes into a product": (lambda a, b: jnp.sin(a) @ b, 1),
+    "not for results that nobody reads": (unread, 0),
+    # a, what is summed up, and what comes back to a; but not z
+    "of a layer of relus and its slope": (
+        lambda a, b: jax.value_and_grad(lambda b: jnp.sum(fnn.relu(a @ b) @ B.T))(b), 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_products_are_stored_once_where_they_are_read_again(name):
+    """What is stored is divided by 1, so that the compiler does not compute it in each term."""
+    function, expected = STORED[name]
+    values = [jnp.stack([v + lane for lane in range(COUNT)], -1) for v in (A, B)]
+
+    def all_lanes(count, *values):
+        marks = (True, True, True)
+        return of_lanes_last(lambda count, a, b: function(a, b), COUNT, marks, count, *values)
+
+    assert str(jax.make_jaxpr(all_lanes)(jnp.arange(COUNT), *values)).count(" div ") == expected
+
+
 def test_steps_of_small_networks_call_no_matrix_product():
     def text(width):
         net = fnn.mlp((2, width, 1))
