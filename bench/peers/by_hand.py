@@ -1,8 +1,9 @@
 """No peer, but run like one: many networks at once, their step written out by hand.
 
-What `fnn.sweep` would take if it knew nothing else: the gradient by formula, one order of the
-rows for all, drawn anew in every epoch. There are no checks, no best weights and nothing is
-undone; rows that fill up the last batch count like others.
+What `fnn.sweep` would take if it knew nothing but these networks: the gradient by formula, one
+order of the rows for all, drawn anew in every epoch, best weights, and epochs undone that broke.
+Chunks are ours. There are no checks of arguments, and rows that fill up the last batch count like
+others.
 
 Small networks, of one hidden layer, have their lanes along the last axis, every sum in sight and
 all parameters in one array. Larger ones have lanes first, and weights as the products read them.
@@ -10,18 +11,19 @@ all parameters in one array. Larger ones have lanes first, and weights as the pr
 
 import functools
 import itertools
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bench.peers.products_and_adam import MOST, NEAR_BYTES, SMALL, adam
+import fnn
+from bench.peers.products_and_adam import adam
 from bench.tasks import Task
 from fnn.batches import epoch_order
+from fnn.sweeps.lanes_last import is_small
+from fnn.sweeps.layout import layout_of
 
 TAKES_ORDERS = False
 
@@ -29,32 +31,34 @@ TAKES_ORDERS = False
 def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callable[[], np.ndarray]:
     """The run, as told in `bench.peers`."""
     params = task.params() if params is None else params
-    cores = len(os.sched_getaffinity(0))
-    weights = [a * b for a, b in itertools.pairwise(task.sizes)]
-    is_small = max(weights) * task.batch_size <= SMALL
-    most = MOST if is_small else max(1, NEAR_BYTES // (12 * sum(weights)))
-    chunks = min(task.lanes, -(-task.lanes // (most * cores)) * cores)
-    if is_small:
-        arrays = [array.reshape(task.lanes, -1).T for layer in params for array in layer]
-        packed = np.concatenate(arrays)
-        starts: list[Any] = [jnp.asarray(part) for part in np.array_split(packed, chunks, axis=1)]
+    small = is_small(fnn.mlp(task.sizes), task.batch_size)
+    weights = sum(a * b for a, b in itertools.pairwise(task.sizes))
+    layout = layout_of(task.lanes, 12 * weights, along_vectors=small, lanes_end=False, at_once=None)
+    if small:
+        arrays = [array.reshape(task.lanes, -1) for layer in params for array in layer]
+        lanes = [np.concatenate(arrays, axis=1)]
     else:
-        turned = [[np.swapaxes(weight, 1, 2), bias] for weight, bias in params]
-        starts = [
-            jax.tree.map(lambda array, lanes=lanes: jnp.asarray(array[lanes]), turned)
-            for lanes in np.array_split(np.arange(task.lanes), chunks)
-        ]
+        lanes = [[np.swapaxes(weight, 1, 2), bias] for weight, bias in params]
+
+    def start(first: int) -> list:
+        """A chunk; lanes begin anew where there are no more."""
+        rows = np.arange(first, first + layout.chunk) % task.lanes
+        chosen = jax.tree.map(lambda array: array[rows], lanes)
+        return jax.tree.map(jnp.asarray, [chosen[0].T] if small else chosen)
+
+    starts = [start(first) for first in range(0, task.lanes, layout.chunk)]
     train = functools.partial(
-        trained_last if is_small else trained_first,
-        x=jnp.asarray(x.T if is_small else x), y=jnp.asarray(y), key=jax.random.key(0),
+        trained_last if small else trained_first,
+        x=jnp.asarray(x.T if small else x), y=jnp.asarray(y), key=jax.random.key(0),
         rate=task.learning_rate, one=1, batch=task.batch_size, epochs=task.epochs,
         sizes=task.sizes,
     )  # fmt: skip
 
     def run() -> np.ndarray:
-        with ThreadPoolExecutor(cores) as pool:
-            losses = list(pool.map(lambda start: np.asarray(train(start)), starts))
-        return np.concatenate(losses, axis=1).T
+        with ThreadPoolExecutor(layout.threads) as pool:
+            found = list(pool.map(lambda start: jax.device_get(train(start)), starts))
+        losses, _ = zip(*found, strict=True)
+        return np.concatenate(losses, axis=1)[:, : task.lanes].T
 
     return run
 
@@ -67,8 +71,8 @@ _jit = functools.partial(
 
 
 @_jit
-def trained_first(start, *, x, y, key, rate, one, batch, epochs, sizes) -> jax.Array:
-    """The mean loss of each epoch, `(epochs, lanes)`.
+def trained_first(start, *, x, y, key, rate, one, batch, epochs, sizes):
+    """The mean loss of each epoch, `(epochs, lanes)`, and the best parameters.
 
     Args:
       start: For each layer its weights `(lanes, out, in)` and biases `(lanes, out)`.
@@ -104,34 +108,33 @@ def trained_first(start, *, x, y, key, rate, one, batch, epochs, sizes) -> jax.A
                 errors = jnp.where(values[i] > 0, back, 0)
         return loss, grads[::-1]
 
-    return _by_adam(gradient, start, key, rate, len(x), batch, epochs)
+    return _by_adam(gradient, start, key, rate, len(x), batch, epochs, lanes_first=True)
 
 
 @_jit
 def trained_last(  # noqa: D417, the others are as above
     start, *, x, y, key, rate, one, batch, epochs, sizes
-) -> jax.Array:
+):
     """The same of lanes along the last axis, in networks of one hidden layer.
 
     Args:
-      start: `(parameters, lanes)`, layer by layer weight and bias.
+      start: One array `(parameters, lanes)`, layer by layer weight and bias.
       x: `(in, rows)`.
       one: 1, though the compiler cannot know: what is divided by it is stored, not computed
         again in every term of a sum.
     """
     features, hidden, classes = sizes
     ends = np.cumsum([features * hidden, hidden, hidden * classes])
-    one, lanes = jnp.asarray(one, jnp.float32), start.shape[1]
+    one, lanes = jnp.asarray(one, jnp.float32), start[0].shape[1]
 
     def gradient(parameters, rows):
-        w1, b1, w2, b2 = jnp.split(parameters, ends)
+        w1, b1, w2, b2 = jnp.split(parameters[0], ends)
         w1, w2 = w1.reshape(features, hidden, lanes), w2.reshape(hidden, classes, lanes)
         inputs = x[:, rows, None]
         hot = y[rows][None] == jnp.arange(classes, dtype=np.int32)[:, None]
         # forward: (neurons, batch, lanes)
         z = sum(w1[i][:, None] * inputs[i][None] for i in range(features)) + b1[:, None]
-        z = z / one
-        a = jnp.maximum(z, 0)
+        a = jnp.maximum(z, 0) / one
         logits = sum(w2[j][:, None] * a[j][None] for j in range(hidden)) + b2[:, None]
         logits = logits / one
         highest = functools.reduce(jnp.maximum, logits)
@@ -142,23 +145,23 @@ def trained_last(  # noqa: D417, the others are as above
         # backward
         d2 = (powers / total[None] - hot[..., None].astype(jnp.float32)) / batch / one
         d1 = sum(w2[:, k, None] * d2[k][None] for k in range(classes))
-        d1 = jnp.where(z > 0, d1, 0) / one
+        d1 = jnp.where(a > 0, d1, 0) / one
         grads = [
             sum(inputs[:, r, None] * d1[None, :, r] for r in range(batch)),
             sum(d1[:, r] for r in range(batch)),
             sum(a[:, r, None] * d2[None, :, r] for r in range(batch)),
             sum(d2[:, r] for r in range(batch)),
         ]
-        return loss, jnp.concatenate([grad.reshape(-1, lanes) for grad in grads])
+        return loss, [jnp.concatenate([grad.reshape(-1, lanes) for grad in grads])]
 
-    return _by_adam(gradient, start, key, rate, x.shape[1], batch, epochs)
+    return _by_adam(gradient, start, key, rate, x.shape[1], batch, epochs, lanes_first=False)
 
 
-def _by_adam(gradient: Callable, start, key, rate, rows: int, batch: int, epochs: int):
-    """The losses of epochs, each in an order of its own, by steps of Adam."""
+def _by_adam(gradient, start, key, rate, rows, batch, epochs, *, lanes_first):
+    """The losses of epochs, each in an order of its own, by steps of Adam; the best parameters."""
 
-    def step(carry, numbers):
-        *trees, count = carry
+    def step(state, numbers):
+        *trees, count = state
         loss, grads = gradient(trees[0], numbers)
         leaves = zip(*map(jax.tree.leaves, [*trees, grads]), strict=True)
         moved = [adam(rate, count + 1, *leaf) for leaf in leaves]
@@ -166,13 +169,36 @@ def _by_adam(gradient: Callable, start, key, rate, rows: int, batch: int, epochs
         trees = [jax.tree.unflatten(structure, part) for part in zip(*moved, strict=True)]
         return (*trees, count + 1), loss
 
+    def chosen(mask, trees, others):
+        """Of the lanes in the mask these, of the rest the others."""
+
+        def select(array, other):
+            shape = (-1, *[1] * (array.ndim - 1)) if lanes_first else (*[1] * (array.ndim - 1), -1)
+            return jnp.where(mask.reshape(shape), array, other)
+
+        return jax.tree.map(select, trees, others)
+
+    def finite(params):
+        axes = [range(1, p.ndim) if lanes_first else range(p.ndim - 1) for p in params]
+        sums = [jnp.sum(0 * p, tuple(a)) for p, a in zip(params, axes, strict=True)]
+        return functools.reduce(jnp.logical_and, map(jnp.isfinite, sums))
+
     def epoch(carry, number):
+        before, best, lowest = carry
         order = epoch_order(jax.random.fold_in(key, number), rows)
         steps = -(-rows // batch)
         dealt = jnp.concatenate([order, order[: steps * batch - rows]]).reshape(steps, batch)
-        carry, losses = jax.lax.scan(step, carry, dealt)
-        return carry, losses.mean(axis=0)
+        after, losses = jax.lax.scan(step, before, dealt)
+        loss = losses.mean(axis=0)
+        good = jnp.isfinite(losses).all(axis=0) & finite(jax.tree.leaves(after[0]))
+        better = good & (loss < lowest)
+        best = chosen(better, after[0], best)
+        state = (*chosen(good, after[:3], before[:3]), after[3])
+        return (state, best, jnp.where(better, loss, lowest)), loss
 
     zeros = jax.tree.map(jnp.zeros_like, start)
-    carry = (start, zeros, zeros, jnp.float32(0))
-    return jax.lax.scan(epoch, carry, jnp.arange(epochs, dtype=np.uint32))[1]
+    first = jax.tree.leaves(start)[0]
+    lowest = jnp.full(first.shape[0 if lanes_first else -1], jnp.inf)
+    carry = ((start, zeros, zeros, jnp.float32(0)), start, lowest)
+    (_, best, _), losses = jax.lax.scan(epoch, carry, jnp.arange(epochs, dtype=np.uint32))
+    return losses, best

@@ -25,9 +25,9 @@ from bench.tasks import Task
 TAKES_ORDERS = False
 
 # weights and statistics of a chunk, which a core is to keep near itself
-NEAR_BYTES = 2**20
+_NEAR_BYTES = 2**20
 # multiplications in the largest product of a small network's step, and networks in a chunk
-SMALL, MOST = 4096, 144
+_SMALL, _MOST = 4096, 144
 _B1, _B2, _EPS = 0.9, 0.999, 1e-8
 
 
@@ -36,8 +36,8 @@ def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callabl
     del y, params
     cores = len(os.sched_getaffinity(0))
     sizes = [a * b for a, b in itertools.pairwise(task.sizes)]
-    is_small = max(sizes) * task.batch_size <= SMALL
-    most = MOST if is_small else max(1, NEAR_BYTES // (12 * sum(sizes)))
+    is_small = max(sizes) * task.batch_size <= _SMALL
+    most = _MOST if is_small else max(1, _NEAR_BYTES // (12 * sum(sizes)))
     chunks = min(task.lanes, -(-task.lanes // (most * cores)) * cores)
     lanes = np.array_split(np.arange(task.lanes), chunks)
     # the last batch is as large as the others, as in a sweep
