@@ -1,6 +1,7 @@
 """Settings for the whole suite: strict about types and shapes, on two CPU devices."""
 
 import os
+import signal
 
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
@@ -11,6 +12,9 @@ import jax
 import jax.monitoring
 import numpy as np
 import pytest
+
+# a shell that starts us in the background has us ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CI_SHARE = 10
 
