@@ -51,7 +51,7 @@ SWEEP_YARDSTICK = "products-and-adam"
 """What matrix products and Adam take by themselves: no peer, but run like one."""
 
 BY_HAND = "by-hand"
-"""What networks take if their step is written out by hand: no peer, but run like one."""
+"""What many networks take if their sweep is written out by hand: no peer, but run like one."""
 
 
 def load(name: str) -> ModuleType:

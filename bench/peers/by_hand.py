@@ -2,8 +2,8 @@
 
 What `fnn.sweep` would take if it knew nothing but these networks: the gradient by formula, one
 order of the rows for all, drawn anew in every epoch, best weights, and epochs undone that broke.
-Chunks are ours. There are no checks of arguments, and rows that fill up the last batch count like
-others.
+Chunks are laid out as ours. There are no checks of arguments, and rows that fill up the last
+batch count like others.
 
 Small networks, of one hidden layer, have their lanes along the last axis, every sum in sight and
 all parameters in one array. Larger ones have lanes first, and weights as the products read them.
@@ -33,7 +33,7 @@ def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callabl
     params = task.params() if params is None else params
     small = is_small(fnn.mlp(task.sizes), task.batch_size)
     weights = sum(a * b for a, b in itertools.pairwise(task.sizes))
-    layout = layout_of(task.lanes, 12 * weights, along_vectors=small, lanes_end=False, at_once=None)
+    layout = layout_of(task.lanes, 16 * weights, along_vectors=small, lanes_end=False, at_once=None)
     if small:
         arrays = [array.reshape(task.lanes, -1) for layer in params for array in layer]
         lanes = [np.concatenate(arrays, axis=1)]

@@ -9,7 +9,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 # Where memory is the machine's own, the states of a device's lanes are to take no more than
-# a core keeps near itself, and beyond so many lanes a small network's step gets slower.
+# caches hold well (measured in `bench/README.md`), and beyond so many lanes a small network's
+# step gets slower.
 _NEAR_BYTES = 2**22
 _MOST_LANES = 144
 # Where lanes are going to end, each core has so many chunks to begin with, if they do not come
