@@ -151,7 +151,6 @@ def test_a_sweep_goes_on_in_chunks_of_the_same_size(tmp_path, monkeypatch):
 @pytest.mark.parametrize("at_once", [None, 100])
 def test_a_sweep_with_more_room_than_lanes_goes_on(tmp_path, at_once, monkeypatch):
     monkeypatch.setattr(layout, "_cores", lambda: 1)
-    monkeypatch.setattr(layout, "_CROWDED", layout.VECTOR)  # so that there is a vector to spare
     sweep(checkpoint=tmp_path, at_once=at_once, callback=after(2), every=1)
     assert bits(sweep(checkpoint=tmp_path, at_once=at_once)) == bits(sweep(at_once=at_once))
 

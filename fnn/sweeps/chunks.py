@@ -19,8 +19,7 @@ from fnn.sweeps.layout import layout_of, within_memory
 from fnn.sweeps.program import (
     Program,
     Varied,
-    advance_on_all_cores,
-    advance_on_one_core,
+    advance_on,
     along_vectors,
     begin,
     best_of,
@@ -283,8 +282,8 @@ class Runs:
 
         traced = self._traced(np.zeros(1, int))
         number = jax.ShapeDtypeStruct((), np.int32)
-        one_core = self._layout.threads > 1
-        advance = advance_on_one_core if one_core else advance_on_all_cores
+        layout = self._layout
+        advance = advance_on(own_memory=layout.own_memory, one_core=layout.threads > 1)
         lowered = advance.lower(self._program, traced, jax.tree.map(shape, like), number, number)
         compiled = lowered.compile()
         memory = compiled.memory_analysis()

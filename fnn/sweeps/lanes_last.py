@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from fnn.batches import Dealt, take
@@ -124,7 +125,7 @@ def of_lanes_last(function: Callable, size: int, marks: tuple, *args: Any) -> An
         return function(*jax.tree.unflatten(structure, leaves))
 
     program, shapes = jax.make_jaxpr(flat, return_shape=True)(*of_one)
-    results = _Interpreter(size, _one(leaves)).run(program.jaxpr, program.consts, lanes)
+    results = _Interpreter(size).run(program.jaxpr, program.consts, lanes)
     results = [r.value if r.has_lanes else _spread(r.value, size) for r in results]
     return jax.tree.unflatten(jax.tree.structure(shapes), results)
 
@@ -132,9 +133,8 @@ def of_lanes_last(function: Callable, size: int, marks: tuple, *args: Any) -> An
 class _Interpreter:
     """Runs the program of one lane for all of them."""
 
-    def __init__(self, size: int, one: jax.Array):
+    def __init__(self, size: int):
         self.size = size
-        self.one = one
         self._stored: dict[int, tuple[Any, Lane]] = {}
 
     def run(self, program: Jaxpr, consts: Sequence[Any], args: Sequence[Lane]) -> list[Lane]:
@@ -173,9 +173,9 @@ class _Interpreter:
         results = lanes_last(equation, *args) if lanes_last else None
         if results is None:
             results = self.by_vmap(equation, *args)
-        stored = name in _VIEWS and args[0].stored
+        in_memory = name in _VIEWS and args[0].stored
         heavy = name == "dot_general" or any(lane.heavy for lane in args)
-        return [Lane(r, True, stored, heavy) for r in _listed(equation, results)]
+        return [Lane(r, True, in_memory, heavy) for r in _listed(equation, results)]
 
     # Rules: each gives the result with the lanes last, or None where it knows no better way.
 
@@ -262,17 +262,32 @@ class _Interpreter:
         return _added([first[k] for k in range(terms)], operation)
 
     def _once(self, lane: Lane) -> Lane:
-        """The same, computed once. The compiler would do it again for every term of a sum, as
-        it joins what looks cheap with all that use it; a division does not look cheap.
+        """The same, computed once and stored. The compiler would do it again for every term of a
+        sum, as it joins what looks cheap with all that use it.
         """
         value = lane.value
         if lane.stored or not lane.has_lanes or not jnp.issubdtype(value.dtype, np.floating):
             return lane
         if id(value) not in self._stored:
-            divided = value.astype(at_least_float32(value.dtype))
-            divided = (divided / self.one.astype(divided.dtype)).astype(value.dtype)
-            self._stored[id(value)] = value, Lane(divided, True, True)
+            self._stored[id(value)] = value, Lane(stored(value), True, True)
         return self._stored[id(value)][1]
+
+
+def stored(value: jax.Array) -> jax.Array:
+    """The same, which the compiler stores before it computes what reads it."""
+    return lax.platform_dependent(value, cpu=_called, default=lax.optimization_barrier)
+
+
+def _called(value: jax.Array) -> jax.Array:
+    # On CPU barriers are gone before operations are joined. But those on the two sides of a
+    # function that has to stay one are never joined, and a function that does nothing is free.
+    with set_xla_metadata(inlineable="false"):
+        return _identity(value)
+
+
+@jax.jit
+def _identity(value: jax.Array) -> jax.Array:
+    return value
 
 
 def _reads(program: Jaxpr) -> collections.Counter:
@@ -301,12 +316,6 @@ def _spread(value: Any, size: int) -> jax.Array:
     """The same for all lanes."""
     value = jnp.asarray(value)
     return jnp.broadcast_to(value[..., None], (*value.shape, size))
-
-
-def _one(leaves: list[Any]) -> jax.Array:
-    """1, though the compiler cannot know: it has to think of NaN, which no integer is."""
-    integer = next(leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.integer))
-    return jnp.ravel(integer)[0].astype(np.float32) * 0 + 1
 
 
 def _added(terms: list[jax.Array], operation: Callable) -> jax.Array:

@@ -16,9 +16,8 @@ _MOST_LANES = 144
 # Where lanes are going to end, each core has so many chunks to begin with, if they do not come
 # too small: so all cores have some left when most lanes have ended.
 _CHUNKS, _LEAST_LANES = 8, 32
-# Lanes that lie along vectors are to fill them. But arrays whose rows lie a power of two bytes
-# apart, as those of 64 lanes may, share few places in a cache.
-VECTOR, _CROWDED = 8, 64
+# Lanes that lie along vectors are to fill the widest that there are.
+VECTOR = 16
 # So much memory may be taken to spare small states the way to the host and back.
 _RESIDENT_BYTES = 2**28
 # The share of free memory that chunks at work may take.
@@ -29,6 +28,8 @@ class Layout(NamedTuple):
     """How lanes are spread over the machine."""
 
     devices: tuple[Any, ...]
+    own_memory: bool
+    """Whether the devices have memory of their own, as accelerators do."""
     threads: int
     """How many chunks are at work at once."""
     chunk: int
@@ -67,10 +68,9 @@ def layout_of(
         at_once = -(-size // (rounds * workers))
         if along_vectors:
             at_once = -(-at_once // VECTOR) * VECTOR
-            at_once += VECTOR if at_once % _CROWDED == 0 else 0
     chunk = at_once * len(devices)
     resident = own_memory or size * state_bytes <= _RESIDENT_BYTES
-    return Layout(devices, min(threads, -(-size // chunk)), chunk, resident)
+    return Layout(devices, own_memory, min(threads, -(-size // chunk)), chunk, resident)
 
 
 def within_memory(layout: Layout, chunk_bytes: int) -> Layout:

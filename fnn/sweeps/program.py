@@ -97,11 +97,21 @@ def best_of(state: FitState) -> jax.Array:
     return jnp.where(state.diverged_at < 0, value, jnp.nan)
 
 
-advance_on_all_cores = jax.jit(_advance, static_argnums=0)
-# where several chunks are at work at once, each keeps to one core
-advance_on_one_core = jax.jit(
-    _advance, static_argnums=0, compiler_options={"xla_cpu_multi_thread_eigen": False}
-)
+@functools.cache
+def advance_on(*, own_memory: bool, one_core: bool) -> jax.stages.Wrapped:
+    """The function that advances a chunk, to be compiled for such devices.
+
+    Args:
+      own_memory: Whether the devices have memory of their own.
+      one_core: Whether a chunk has a core of its own, and keeps to it.
+    """
+    options: dict[str, Any] = {}
+    if not own_memory:
+        # or else vectors are at most half as long as the machine's longest
+        options["xla_cpu_prefer_vector_width"] = 512
+    if one_core:
+        options["xla_cpu_multi_thread_eigen"] = False
+    return jax.jit(_advance, static_argnums=0, compiler_options=options)
 
 
 def scanned_features_first(problem: Problem, *rest: Any) -> tuple[TrainState, jax.Array]:

@@ -245,7 +245,7 @@ def sweep(  # noqa: D417, `fit` describes the others
 def _at_once_of(found: Found, lanes: int) -> int:
     """The lanes at once that were chosen for the work of a checkpoint."""
     at_once: Any = found.metadata.get("at_once")
-    chosen = type(at_once) is int and 1 <= at_once < lanes + 2 * VECTOR
+    chosen = type(at_once) is int and 1 <= at_once < lanes + VECTOR
     rule = "at_once must be what a sweep of so many lanes chooses"
     checks.require(chosen, str(found.path), rule, repr(at_once), CheckpointError)
     return at_once
