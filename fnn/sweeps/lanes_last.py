@@ -233,23 +233,21 @@ class _Interpreter:
         contracted, batch = equation.params["dimension_numbers"]
         if any(batch) or any(len(axes) != 1 for axes in contracted):
             return None
-        a, b = (
-            jnp.moveaxis(self._once(lane).value, axis, 0)
-            for lane, (axis,) in zip(args, contracted, strict=True)
-        )
-        a, b = (
-            (value if lane.has_lanes else value[..., None]).astype(at_least_float32(value.dtype))
-            for value, lane in zip((a, b), args, strict=True)
-        )
-        a = a.reshape(*a.shape[:-1], *[1] * (b.ndim - 2), a.shape[-1])
-        b = b.reshape(b.shape[0], *[1] * (a.ndim - b.ndim), *b.shape[1:])
-        shape = (len(a), *_made(equation).shape, self.size)
-        a, b = jnp.broadcast_to(a, shape), jnp.broadcast_to(b, shape)
-        if len(a) <= _TERMS:
-            total = _added([a[k] * b[k] for k in range(len(a))], operator.add)
-        else:
-            total = jnp.sum(a * b, axis=0)
-        return total.astype(_made(equation).dtype)
+        shape, dtype = (*_made(equation).shape, self.size), _made(equation).dtype
+        values = [
+            self._once(lane).value.astype(at_least_float32(lane.value.dtype)) for lane in args
+        ]
+        a, b = (v if lane.has_lanes else v[..., None] for v, lane in zip(values, args, strict=True))
+        ((axis_a,), (axis_b,)) = contracted
+
+        def term(a: jax.Array, b: jax.Array) -> jax.Array:
+            a = a.reshape(*a.shape[:-1], *[1] * (b.ndim - 1), a.shape[-1])
+            return jnp.broadcast_to(a, shape) * jnp.broadcast_to(b, shape)
+
+        if a.shape[axis_a] <= _TERMS:
+            terms = map(term, _parts(a, [axis_a]), _parts(b, [axis_b]))
+            return _added(list(terms), operator.add).astype(dtype)
+        return jax.vmap(term, in_axes=(axis_a, axis_b))(a, b).sum(axis=0).astype(dtype)
 
     def _reduced(self, equation: JaxprEqn, lane: Lane, operation: Callable) -> Any:
         axes = equation.params["axes"]
@@ -257,9 +255,7 @@ class _Interpreter:
         if not 1 <= terms <= _TERMS:
             return equation.primitive.bind(lane.value, **equation.params)
         lane = lane if terms <= _FEW_TERMS else self._once(lane)
-        first = jnp.moveaxis(lane.value, axes, range(len(axes)))
-        first = first.reshape(terms, *first.shape[len(axes) :])
-        return _added([first[k] for k in range(terms)], operation)
+        return _added(_parts(lane.value, axes), operation)
 
     def _once(self, lane: Lane) -> Lane:
         """The same, computed once and stored. The compiler would do it again for every term of a
@@ -316,6 +312,20 @@ def _spread(value: Any, size: int) -> jax.Array:
     """The same for all lanes."""
     value = jnp.asarray(value)
     return jnp.broadcast_to(value[..., None], (*value.shape, size))
+
+
+def _parts(value: jax.Array, axes: Sequence[int]) -> list[jax.Array]:
+    """The value cut along these axes. It is read as it lies: what the compiler is asked to
+    transpose it may store once more.
+    """
+    parts = [value]
+    for axis in sorted(axes, reverse=True):
+        parts = [
+            lax.index_in_dim(part, k, axis, keepdims=False)
+            for part in parts
+            for k in range(value.shape[axis])
+        ]
+    return parts
 
 
 def _added(terms: list[jax.Array], operation: Callable) -> jax.Array:
