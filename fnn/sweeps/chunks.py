@@ -5,6 +5,7 @@ neither on its place nor on its neighbours, so chunks can be made anew at any ti
 that have ended leave them, and those that live fill fewer chunks of the same program.
 """
 
+import functools
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
@@ -275,17 +276,27 @@ class Runs:
 
     def _compiled(self, like: FitState) -> tuple[Callable, int]:
         """A chunk's program, and the bytes that it takes on a device."""
-        chunk, place = self._layout.chunk, self._place(PartitionSpec("lanes"))
+        layout, place = self._layout, self._place(PartitionSpec("lanes"))
 
-        def shape(leaf: Any) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct((chunk, *leaf.shape), leaf.dtype, sharding=place)
+        def of_lanes(leaf: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((layout.chunk, *leaf.shape), leaf.dtype, sharding=place)
 
-        traced = self._traced(np.zeros(1, int))
+        def of_array(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+
+        traced = jax.tree.map(of_array, self._traced(np.zeros(1, int)))
         number = jax.ShapeDtypeStruct((), np.int32)
-        layout = self._layout
+        args = traced, jax.tree.map(of_lanes, like), number, number
         advance = advance_on(own_memory=layout.own_memory, one_core=layout.threads > 1)
-        lowered = advance.lower(self._program, traced, jax.tree.map(shape, like), number, number)
-        compiled = lowered.compile()
-        memory = compiled.memory_analysis()
-        parts = ("temp", "argument", "output")
-        return compiled, sum(getattr(memory, f"{part}_size_in_bytes", 0) for part in parts)
+        leaves, structure = jax.tree.flatten(args)
+        needed = _bytes_of(advance, self._program, structure, tuple(leaves))
+        return advance.lower(self._program, *args).compile(), needed
+
+
+@functools.lru_cache(maxsize=64)
+def _bytes_of(advance: jax.stages.Wrapped, program: Program, structure: Any, leaves: tuple) -> int:
+    """What a chunk takes on a device. To ask the compiler takes milliseconds."""
+    lowered = advance.lower(program, *jax.tree.unflatten(structure, leaves))
+    memory = lowered.compile().memory_analysis()
+    parts = ("temp", "argument", "output")
+    return sum(getattr(memory, f"{part}_size_in_bytes", 0) for part in parts)
