@@ -28,6 +28,7 @@ from fnn.network import MLP
 from fnn.partition import merge, split
 from fnn.training.packing import Packing
 from fnn.training.problem import Problem
+from fnn.training.run import summary
 from fnn.training.step import TrainState, advance
 from fnn.types import Network
 
@@ -62,7 +63,7 @@ def is_small(net: Network, batch_size: int) -> bool:
 
 def scanned_lanes_last(
     problem: Problem, packing: Packing, train: TrainState, dealt: Dealt
-) -> tuple[TrainState, jax.Array]:
+) -> tuple[TrainState, tuple]:
     """`scanned` for use under `vmap`: the steps of an epoch, the lanes along the last axis.
 
     It cannot be differentiated.
@@ -77,33 +78,36 @@ def scanned_lanes_last(
         return advance(net, loss, optimizer, train, *take(data, rows), shares, packing.unpack)
 
     @jax.custom_batching.custom_vmap
-    def scanned(traced: list, train: TrainState, batches: tuple) -> tuple[TrainState, jax.Array]:
-        return lax.scan(functools.partial(step, traced), train, batches)
+    def scanned(traced: list, train: TrainState, dealt: Dealt) -> tuple[TrainState, tuple]:
+        train, losses = lax.scan(functools.partial(step, traced), train, dealt[:2])
+        return train, summary(losses, dealt.weights, train.params)
 
     @scanned.def_vmap
-    def scanned_by_lanes(size: int, has_lanes: list, traced: list, train: Any, batches: Any):
+    def scanned_by_lanes(size: int, has_lanes: list, traced: list, train: Any, dealt: Dealt):
         args = jax.tree.map(
             lambda leaf, moved: jnp.moveaxis(leaf, 0, -1) if moved else leaf,
-            [traced, train, batches],
+            [traced, train, dealt],
             has_lanes,
         )
-        traced, train, batches = args
-        of_traced, of_train, of_batches = has_lanes
+        traced, train, dealt = args
+        of_traced, of_train, of_dealt = has_lanes
         train = jax.tree.map(
             lambda leaf, there: leaf if there else _spread(leaf, size), train, of_train
         )
-        marks = of_traced, jax.tree.map(lambda _: True, of_train), of_batches
+        marks = of_traced, jax.tree.map(lambda _: True, of_train), of_dealt[:2]
 
         def all_lanes(train: Any, batch: Any) -> tuple[Any, Any]:
             return of_lanes_last(step, size, marks, traced, train, batch)
 
-        results = lax.scan(all_lanes, train, batches)
-        results = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), results)
+        train, losses = lax.scan(all_lanes, train, dealt[:2])
+        marks = True, of_dealt.weights, jax.tree.map(lambda _: True, train.params)
+        of_epoch = of_lanes_last(summary, size, marks, losses, dealt.weights, train.params)
+        results = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), (train, of_epoch))
         return results, jax.tree.map(lambda _: True, results)
 
-    after, losses = scanned(traced, train, (dealt.rows, dealt.shares))
+    after, of_epoch = scanned(traced, train, dealt)
     # no step changes the key, and what is the same object is not written back
-    return after._replace(key=train.key), losses
+    return after._replace(key=train.key), of_epoch
 
 
 def of_lanes_last(function: Callable, size: int, marks: tuple, *args: Any) -> Any:

@@ -114,7 +114,7 @@ def advance_on(*, own_memory: bool, one_core: bool) -> jax.stages.Wrapped:
     return jax.jit(_advance, static_argnums=0, compiler_options=options)
 
 
-def scanned_features_first(problem: Problem, *rest: Any) -> tuple[TrainState, jax.Array]:
+def scanned_features_first(problem: Problem, *rest: Any) -> tuple[TrainState, tuple]:
     """`scanned`, for lanes that lie before rows and features."""
     if isinstance(problem.net, MLP):
         net = dataclasses.replace(problem.net, features_first=True)

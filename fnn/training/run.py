@@ -162,21 +162,33 @@ def _run_epochs(structure: Structure, traced: list, capacity: int):
     return state, state.epoch - first, history
 
 
-Steps = Callable[[Problem, Packing, TrainState, Dealt], tuple[TrainState, jax.Array]]
+Steps = Callable[[Problem, Packing, TrainState, Dealt], tuple[TrainState, tuple]]
 """An epoch's steps: what is to be trained, how it is carried, from where, on which rows; to
-where, and the losses `(steps,)`."""
+where, and their `summary`."""
 
 
 def scanned(
     problem: Problem, packing: Packing, train: TrainState, dealt: Dealt
-) -> tuple[TrainState, jax.Array]:
+) -> tuple[TrainState, tuple]:
     """The steps of an epoch, one after the other."""
 
     def step(train: TrainState, batch: tuple):
         rows, shares = batch
         return advance(*problem[:3], train, *take(problem.data, rows), shares, packing.unpack)
 
-    return jax.lax.scan(step, train, (dealt.rows, dealt.shares))
+    train, losses = jax.lax.scan(step, train, (dealt.rows, dealt.shares))
+    return train, summary(losses, dealt.weights, train.params)
+
+
+def summary(losses: jax.Array, weights: Any, params: Params) -> tuple[jax.Array, jax.Array]:
+    """Of an epoch the mean of its steps' losses, and the step that broke it, or else how many
+    there are: the first whose loss is not finite, or the last, if after it the parameters are not.
+    """
+    count = np.int32(len(losses))
+    steps = np.arange(count, dtype=np.int32)
+    broken = jnp.min(jnp.where(jnp.isfinite(losses), count, steps))
+    broken = jnp.where((broken == count) & ~_all_finite(params), count - 1, broken)
+    return weighted_mean(losses, weights), broken
 
 
 def epochs_from(
@@ -245,19 +257,14 @@ def _epoch(
     """
     order = epoch_order(jax.random.fold_in(state.order_key, epoch), problem.data.rows)
     dealt = deal(problem.data, order, problem.plan.batch_size)
-    train, losses = steps(problem, packing, state.train, dealt)
-    loss = weighted_mean(losses, dealt.weights)
-    # the first loss that is not finite, or else the last step, which broke the parameters
-    broken = jnp.append(~jnp.isfinite(losses), True)
-    first_broken = jnp.argmax(broken).astype(np.int32)
-    good = (first_broken == len(losses)) & _all_finite(train.params)
-    broken_step = state.train.step + jnp.minimum(first_broken, len(losses) - 1)
+    train, (loss, broken) = steps(problem, packing, state.train, dealt)
+    good = broken == len(dealt.rows)
     latest = _record(problem, packing.unpack(train.params), loss)
     advanced = _advanced(problem, state, train, latest, live & good)
     undone = state._replace(
         best_params=advanced.best_params,
         diverged_at=jnp.where(live, state.epoch, state.diverged_at),
-        diverged_step=jnp.where(live, broken_step, state.diverged_step),
+        diverged_step=jnp.where(live, state.train.step + broken, state.diverged_step),
     )
     return overwritten(advanced, ~(live & good), undone)
 
