@@ -86,7 +86,7 @@ def trained_first(start, x):
 def trained_last(start, x):
     lanes = [w.transpose(2, 1, 0).reshape(-1, 2).astype("f") for w in start]
     (found,) = products_and_adam.trained_last(
-        np.concatenate(lanes), np.swapaxes(x, 1, 2), sizes=(3, 5, 2), one=1, rate=0.1, epochs=2
+        np.concatenate(lanes), np.swapaxes(x, 1, 2), sizes=(3, 5, 2), rate=0.1, epochs=2
     )
     first, second = found[:15].reshape(3, 5, 2), found[15:].reshape(5, 2, 2)
     return first.transpose(2, 1, 0), second.transpose(2, 1, 0)

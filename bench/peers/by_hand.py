@@ -10,7 +10,6 @@ all parameters in one array. Larger ones have lanes first, and weights as the pr
 """
 
 import functools
-import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,12 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import fnn
-from bench.peers.products_and_adam import adam
+from bench.peers.products_and_adam import OPTIONS, adam, chunks_of
 from bench.tasks import Task
 from fnn.batches import epoch_order
-from fnn.sweeps.lanes_last import is_small
-from fnn.sweeps.layout import layout_of
+from fnn.sweeps.lanes_last import stored
 
 TAKES_ORDERS = False
 
@@ -31,31 +28,27 @@ TAKES_ORDERS = False
 def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callable[[], np.ndarray]:
     """The run, as told in `bench.peers`."""
     params = task.params() if params is None else params
-    small = is_small(fnn.mlp(task.sizes), task.batch_size)
-    weights = sum(a * b for a, b in itertools.pairwise(task.sizes))
-    layout = layout_of(task.lanes, 16 * weights, along_vectors=small, lanes_end=False, at_once=None)
+    small, chunks, threads = chunks_of(task)
     if small:
         arrays = [array.reshape(task.lanes, -1) for layer in params for array in layer]
         lanes = [np.concatenate(arrays, axis=1)]
     else:
         lanes = [[np.swapaxes(weight, 1, 2), bias] for weight, bias in params]
 
-    def start(first: int) -> list:
-        """A chunk; lanes begin anew where there are no more."""
-        rows = np.arange(first, first + layout.chunk) % task.lanes
+    def start(rows: np.ndarray) -> list:
         chosen = jax.tree.map(lambda array: array[rows], lanes)
         return jax.tree.map(jnp.asarray, [chosen[0].T] if small else chosen)
 
-    starts = [start(first) for first in range(0, task.lanes, layout.chunk)]
+    starts = [start(rows) for rows in chunks]
     train = functools.partial(
         trained_last if small else trained_first,
         x=jnp.asarray(x.T if small else x), y=jnp.asarray(y), key=jax.random.key(0),
-        rate=task.learning_rate, one=1, batch=task.batch_size, epochs=task.epochs,
+        rate=task.learning_rate, batch=task.batch_size, epochs=task.epochs,
         sizes=task.sizes,
     )  # fmt: skip
 
     def run() -> np.ndarray:
-        with ThreadPoolExecutor(layout.threads) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             found = list(pool.map(lambda start: jax.device_get(train(start)), starts))
         losses, _ = zip(*found, strict=True)
         return np.concatenate(losses, axis=1)[:, : task.lanes].T
@@ -66,12 +59,12 @@ def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callabl
 _jit = functools.partial(
     jax.jit,
     static_argnames=("batch", "epochs", "sizes"),
-    compiler_options={"xla_cpu_multi_thread_eigen": False},
+    compiler_options=OPTIONS,
 )
 
 
 @_jit
-def trained_first(start, *, x, y, key, rate, one, batch, epochs, sizes):
+def trained_first(start, *, x, y, key, rate, batch, epochs, sizes):
     """The mean loss of each epoch, `(epochs, lanes)`, and the best parameters.
 
     Args:
@@ -80,12 +73,10 @@ def trained_first(start, *, x, y, key, rate, one, batch, epochs, sizes):
       y: Labels `(rows,)`.
       key: Of the order of the rows.
       rate: The learning rate.
-      one: Not used here.
       batch: Rows in a batch.
       epochs: How many.
       sizes: Neurons per layer.
     """
-    del one
 
     def gradient(layers, rows):
         inputs = x[rows].T
@@ -113,19 +104,17 @@ def trained_first(start, *, x, y, key, rate, one, batch, epochs, sizes):
 
 @_jit
 def trained_last(  # noqa: D417, the others are as above
-    start, *, x, y, key, rate, one, batch, epochs, sizes
+    start, *, x, y, key, rate, batch, epochs, sizes
 ):
     """The same of lanes along the last axis, in networks of one hidden layer.
 
     Args:
       start: One array `(parameters, lanes)`, layer by layer weight and bias.
       x: `(in, rows)`.
-      one: 1, though the compiler cannot know: what is divided by it is stored, not computed
-        again in every term of a sum.
     """
     features, hidden, classes = sizes
     ends = np.cumsum([features * hidden, hidden, hidden * classes])
-    one, lanes = jnp.asarray(one, jnp.float32), start[0].shape[1]
+    lanes = start[0].shape[1]
 
     def gradient(parameters, rows):
         w1, b1, w2, b2 = jnp.split(parameters[0], ends)
@@ -134,18 +123,17 @@ def trained_last(  # noqa: D417, the others are as above
         hot = y[rows][None] == jnp.arange(classes, dtype=np.int32)[:, None]
         # forward: (neurons, batch, lanes)
         z = sum(w1[i][:, None] * inputs[i][None] for i in range(features)) + b1[:, None]
-        a = jnp.maximum(z, 0) / one
-        logits = sum(w2[j][:, None] * a[j][None] for j in range(hidden)) + b2[:, None]
-        logits = logits / one
+        a = stored(jnp.maximum(z, 0))
+        logits = stored(sum(w2[j][:, None] * a[j][None] for j in range(hidden)) + b2[:, None])
         highest = functools.reduce(jnp.maximum, logits)
         powers = jnp.exp(logits - highest[None])
         total = sum(powers)
         chosen = sum(jnp.where(hot[k][:, None], logits[k], 0) for k in range(classes))
         loss = sum(jnp.log(total) + highest - chosen) / batch
         # backward
-        d2 = (powers / total[None] - hot[..., None].astype(jnp.float32)) / batch / one
+        d2 = stored((powers / total[None] - hot[..., None].astype(jnp.float32)) / batch)
         d1 = sum(w2[:, k, None] * d2[k][None] for k in range(classes))
-        d1 = jnp.where(a > 0, d1, 0) / one
+        d1 = stored(jnp.where(a > 0, d1, 0))
         grads = [
             sum(inputs[:, r, None] * d1[None, :, r] for r in range(batch)),
             sum(d1[:, r] for r in range(batch)),

@@ -1,9 +1,9 @@
 """No peer, but run like one: of every step only the matrix products and Adam's update.
 
 No biases, activations, losses, gathering of rows or random numbers, and gradients that mean
-nothing. Weights lie as the products read them, so nothing is turned or copied. Chunks of
-networks run on all cores, one each. A sweep takes longer than this, unless it has faster
-products or a faster Adam than XLA makes here.
+nothing. Weights lie as the products read them, so nothing is turned or copied. Chunks are laid
+out as ours. A sweep takes longer than this, unless it has faster products or a faster Adam than
+XLA makes here.
 
 Products of small networks are sums in sight, the networks along the last axis; then all
 weights lie in one array.
@@ -11,7 +11,6 @@ weights lie in one array.
 
 import functools
 import itertools
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,34 +19,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import fnn
 from bench.tasks import Task
+from fnn.sweeps.lanes_last import is_small, stored
+from fnn.sweeps.layout import layout_of
 
 TAKES_ORDERS = False
 
-# weights and statistics of a chunk, which a core is to keep near itself
-_NEAR_BYTES = 2**20
-# multiplications in the largest product of a small network's step, and networks in a chunk
-_SMALL, _MOST = 4096, 144
+# as those of a sweep's programs
+OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_cpu_multi_thread_eigen": False}
 _B1, _B2, _EPS = 0.9, 0.999, 1e-8
 
 
 def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callable[[], np.ndarray]:
     """The run, as told in `bench.peers`; it has no losses, and starts from the task's weights."""
     del y, params
-    cores = len(os.sched_getaffinity(0))
-    sizes = [a * b for a, b in itertools.pairwise(task.sizes)]
-    is_small = max(sizes) * task.batch_size <= _SMALL
-    most = _MOST if is_small else max(1, _NEAR_BYTES // (12 * sum(sizes)))
-    chunks = min(task.lanes, -(-task.lanes // (most * cores)) * cores)
-    lanes = np.array_split(np.arange(task.lanes), chunks)
+    small, lanes, threads = chunks_of(task)
     # the last batch is as large as the others, as in a sweep
     rows = np.arange(task.batch_size * -(-len(x) // task.batch_size)) % len(x)
     batches = x[rows].reshape(-1, task.batch_size, x.shape[1])
-    if is_small:
+    if small:
         weights = [weight.reshape(task.lanes, -1).T for weight, _ in task.params()]
         starts = [jnp.concatenate([weight[:, chosen] for weight in weights]) for chosen in lanes]
         batches = np.swapaxes(batches, 1, 2)
-        train = functools.partial(trained_last, sizes=task.sizes, one=1)
+        train = functools.partial(trained_last, sizes=task.sizes)
     else:
         weights = [np.swapaxes(weight, 1, 2) for weight, _ in task.params()]
         starts = [[jnp.asarray(weight[chosen]) for weight in weights] for chosen in lanes]
@@ -58,17 +53,27 @@ def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callabl
         jax.block_until_ready(train(start, batches, rate=task.learning_rate, epochs=task.epochs))
 
     def run() -> np.ndarray:
-        with ThreadPoolExecutor(cores) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             list(pool.map(chunk, starts))
         return np.zeros((task.lanes, task.epochs))
 
     return run
 
 
-_OPTIONS = {"xla_cpu_multi_thread_eigen": False}
+def chunks_of(task: Task) -> tuple[bool, list[np.ndarray], int]:
+    """Whether lanes lie along vectors, those of each chunk, and how many are at work at once.
+
+    Chunks are of one size; lanes begin anew where there are no more.
+    """
+    small = is_small(fnn.mlp(task.sizes), task.batch_size)
+    state_bytes = 16 * sum(a * b for a, b in itertools.pairwise(task.sizes))
+    layout = layout_of(task.lanes, state_bytes, along_vectors=small, lanes_end=False, at_once=None)
+    firsts = range(0, task.lanes, layout.chunk)
+    chunks = [np.arange(first, first + layout.chunk) % task.lanes for first in firsts]
+    return small, chunks, layout.threads
 
 
-@functools.partial(jax.jit, static_argnames="epochs", compiler_options=_OPTIONS)
+@functools.partial(jax.jit, static_argnames="epochs", compiler_options=OPTIONS)
 def trained_first(start: list[jax.Array], batches: jax.Array, *, rate: float, epochs: int):
     """The weights `(lanes, out, in)` of each layer after so many epochs of batches."""
 
@@ -86,22 +91,19 @@ def trained_first(start: list[jax.Array], batches: jax.Array, *, rate: float, ep
     return _by_adam(gradients, start, batches, rate, epochs)
 
 
-@functools.partial(jax.jit, static_argnames=("sizes", "epochs"), compiler_options=_OPTIONS)
+@functools.partial(jax.jit, static_argnames=("sizes", "epochs"), compiler_options=OPTIONS)
 def trained_last(
     start: jax.Array,
     batches: jax.Array,
     *,
     sizes: tuple[int, ...],
-    one: int,
     rate: float,
     epochs: int,
 ):
     """The weights of all layers, `(weights, lanes)`, after so many epochs of batches.
 
-    Batches are `(batches, in, rows)`. `one` is 1, though the compiler cannot know: what is
-    divided by it is stored, not computed again in every term of a sum.
+    Batches are `(batches, in, rows)`.
     """
-    one = jnp.asarray(one, jnp.float32)
     shapes = list(itertools.pairwise(sizes))
     ends = np.cumsum([a * b for a, b in shapes])[:-1]
 
@@ -111,14 +113,14 @@ def trained_last(
         values = [x[..., None]]  # (in, rows, lanes)
         for layer in layers:
             terms = zip(layer, values[-1], strict=True)
-            values.append(sum(weight[:, None] * value[None] for weight, value in terms) / one)
+            values.append(stored(sum(weight[:, None] * value[None] for weight, value in terms)))
         errors, grads = values.pop(), []
         for layer, value in zip(layers[::-1], values[::-1], strict=True):
             rows = range(value.shape[1])
             grads.append(sum(value[:, None, r] * errors[None, :, r] for r in rows))
             if layer is not layers[0]:
                 columns = range(layer.shape[1])
-                errors = sum(layer[:, o, None] * errors[None, o] for o in columns) / one
+                errors = stored(sum(layer[:, o, None] * errors[None, o] for o in columns))
         lanes = weights[0].shape[-1]
         return [jnp.concatenate([grad.reshape(-1, lanes) for grad in grads[::-1]])]
 
