@@ -49,8 +49,6 @@ class Lane(NamedTuple):
 _SMALL = 4096
 # sums of more terms are left to a loop: the program would grow with them
 _TERMS = 64
-# sums of so few are as soon computed again as read
-_FEW_TERMS = 4
 
 
 def is_small(net: Network, batch_size: int) -> bool:
@@ -258,8 +256,9 @@ class _Interpreter:
         terms = math.prod(lane.value.shape[axis] for axis in axes)
         if not 1 <= terms <= _TERMS:
             return equation.primitive.bind(lane.value, **equation.params)
-        lane = lane if terms <= _FEW_TERMS else self._once(lane)
-        return _added(_parts(lane.value, axes), operation)
+        # what is stored is not joined with the sum to one rounding, here but not there: lanes that
+        # do not fill a vector would get other bits than those that do
+        return _added(_parts(self._once(lane).value, axes), operation)
 
     def _once(self, lane: Lane) -> Lane:
         """The same, computed once and stored. The compiler would do it again for every term of a

@@ -111,7 +111,7 @@ def advance_on(*, own_memory: bool, one_core: bool) -> jax.stages.Wrapped:
         options["xla_cpu_prefer_vector_width"] = 512
     if one_core:
         options["xla_cpu_multi_thread_eigen"] = False
-    return jax.jit(_advance, static_argnums=0, compiler_options=options)
+    return jax.jit(_advance, static_argnums=0, donate_argnums=2, compiler_options=options)
 
 
 def scanned_features_first(problem: Problem, *rest: Any) -> tuple[TrainState, tuple]:
