@@ -9,8 +9,9 @@ import pytest
 
 import fnn
 from fnn.sweeps.lanes_last import is_small, of_lanes_last, scanned_lanes_last, stored
+from fnn.training.packing import packing_of
 from fnn.training.problem import checked_problem
-from fnn.training.run import epochs_from
+from fnn.training.run import carried, epochs_from
 from fnn.training.state import Beginning, begin_state
 
 RANDOM = np.random.default_rng(0)
@@ -138,7 +139,10 @@ def test_steps_of_small_networks_call_no_matrix_product():
         def advanced(key):
             state = begin_state(problem, Beginning(key, jax.random.key(1)))
             first, last = jnp.int32(0), jnp.int32(2)
-            return epochs_from(problem, state, first, last, 2, scanned_lanes_last)[0].train.params
+            packing = packing_of(problem.optimizer, state.train.params)
+            state = carried(state, packing.pack)
+            state, _ = epochs_from(problem, packing, state, first, last, 2, scanned_lanes_last)
+            return state.train.params
 
         keys = jax.random.split(jax.random.key(0), 3)
         assert is_small(net, 10) == (width < 300)

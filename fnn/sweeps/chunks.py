@@ -25,8 +25,12 @@ from fnn.sweeps.program import (
     begin,
     best_of,
     goes_on,
+    packed,
+    packing_for,
+    unpacked,
 )
 from fnn.training.problem import Problem
+from fnn.training.run import carried
 from fnn.training.state import FitState
 
 
@@ -36,7 +40,7 @@ class _Chunk(NamedTuple):
     traced: list[Any]
     """Numbers and arrays, on the devices."""
     state: FitState | None
-    """On the devices, without the order's key; None where the host keeps it."""
+    """On the devices, carried, without the order's key; None where the host keeps it."""
 
 
 class Runs:
@@ -92,6 +96,7 @@ class Runs:
             lanes_end=lanes_end,
             at_once=at_once,
         )
+        like = jax.eval_shape(lambda state: carried(state, packing_for(problem).pack), like)
         while True:
             self._layout, mesh = layout, layout.mesh
             self._program = Program(varied.structure, varied.swept, capacity, mesh)
@@ -206,9 +211,9 @@ class Runs:
     def _run(self, index: int, first: int, epochs: int) -> None:
         """Advances a chunk, and notes what it reports."""
         lanes, traced, state = self._chunks[index]
-        if state is None:
-            state = self._stored(lanes)
         with host_numbers():
+            if state is None:
+                state = packed(self._program, traced, self._stored(lanes))
             state, report = self._advance(traced, state, np.int32(first), np.int32(first + epochs))
         report = jax.device_get(report)
         chunk = _Chunk(lanes, traced, state)
@@ -229,8 +234,10 @@ class Runs:
             self._to_host(chunk)
         self._chunks = []
         for lanes in self._dealt(np.flatnonzero(self.alive)):
-            state = self._put(self._stored(lanes)) if self._layout.resident else None
-            self._chunks.append(_Chunk(lanes, self._traced(lanes), state))
+            traced, state = self._traced(lanes), None
+            if self._layout.resident:
+                state = packed(self._program, traced, self._put(self._stored(lanes)))
+            self._chunks.append(_Chunk(lanes, traced, state))
 
     def _kept(self, chunk: _Chunk) -> _Chunk:
         """The chunk, its state where it belongs."""
@@ -239,7 +246,8 @@ class Runs:
     def _to_host(self, chunk: _Chunk) -> _Chunk:
         """The chunk, its state on the host."""
         if chunk.state is not None:
-            write_rows(self._store, chunk.lanes, jax.device_get(chunk.state))
+            state = unpacked(self._program, chunk.traced, chunk.state)
+            write_rows(self._store, chunk.lanes, jax.device_get(state))
         return chunk._replace(state=None)
 
     def _stored(self, lanes: np.ndarray) -> FitState:

@@ -13,8 +13,9 @@ from fnn.network import MLP
 from fnn.partition import Structure, merge
 from fnn.sweeps.host import with_keys, without_keys
 from fnn.sweeps.lanes_last import is_small, scanned_lanes_last
+from fnn.training.packing import Packing, packing_of
 from fnn.training.problem import Problem
-from fnn.training.run import epochs_from, has_ended, scanned
+from fnn.training.run import carried, epochs_from, has_ended, scanned
 from fnn.training.state import Beginning, FitState, begin_state
 from fnn.training.step import TrainState
 
@@ -55,14 +56,42 @@ class Report(NamedTuple):
 
 @functools.partial(jax.jit, static_argnums=0)
 def begin(program: Program, traced: list, start: Any) -> FitState:
-    """A chunk's states before the first epoch, without the order's key."""
+    """A chunk's states before the first epoch, carried, without the order's key."""
 
     def one(traced: list, start: Any) -> FitState:
         problem, order_key = merge(program.structure, with_keys(traced))
         state = begin_state(problem, Beginning(with_keys(start), order_key))
+        state = carried(state, packing_for(problem).pack)
         return without_keys(state._replace(order_key=None))
 
     return _for_lanes(program, one, 0)(traced, start)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def packed(program: Program, traced: list, state: FitState) -> FitState:
+    """A chunk's states as its program carries them from one call to the next."""
+
+    def one(traced: list, state: FitState) -> FitState:
+        problem, _ = merge(program.structure, with_keys(traced))
+        return carried(state, packing_for(problem).pack)
+
+    return _for_lanes(program, one, 0)(traced, state)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def unpacked(program: Program, traced: list, state: FitState) -> FitState:
+    """A chunk's states as everyone else knows them."""
+
+    def one(traced: list, state: FitState) -> FitState:
+        problem, _ = merge(program.structure, with_keys(traced))
+        return carried(state, packing_for(problem).unpack)
+
+    return _for_lanes(program, one, 0)(traced, state)
+
+
+def packing_for(problem: Problem) -> Packing:
+    """How the run's parameters are carried."""
+    return packing_of(problem.optimizer, jax.eval_shape(problem.net.init, jax.random.key(0)))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -78,13 +107,14 @@ def goes_on(program: Program, traced: list, state: FitState) -> jax.Array:
 def _advance(
     program: Program, traced: list, state: FitState, first: jax.Array, last: jax.Array
 ) -> tuple[FitState, Report]:
-    """A chunk's states after the epochs from `first` to before `last`."""
+    """A chunk's states after the epochs from `first` to before `last`; they are carried."""
 
     def one(traced: list, state: FitState, first: jax.Array, last: jax.Array):
         problem, order_key = merge(program.structure, with_keys(traced))
         steps = scanned_lanes_last if along_vectors(problem) else scanned_features_first
         state = with_keys(state)._replace(order_key=order_key)
-        state, history = epochs_from(problem, state, first, last, program.capacity, steps)
+        packing = packing_for(problem)
+        state, history = epochs_from(problem, packing, state, first, last, program.capacity, steps)
         report = Report(~has_ended(problem, state), state.epoch, best_of(state), history)
         return without_keys(state._replace(order_key=None)), report
 

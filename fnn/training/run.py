@@ -158,8 +158,10 @@ def _run_epochs(structure: Structure, traced: list, capacity: int):
     if isinstance(state, Beginning):
         state = begin_state(problem, state)
     first = state.epoch
-    state, history = epochs_from(problem, state, first, first + epochs, capacity)
-    return state, state.epoch - first, history
+    packing = packing_of(problem.optimizer, state.train.params)
+    state = carried(state, packing.pack)
+    state, history = epochs_from(problem, packing, state, first, first + epochs, capacity)
+    return carried(state, packing.unpack), state.epoch - first, history
 
 
 Steps = Callable[[Problem, Packing, TrainState, Dealt], tuple[TrainState, tuple]]
@@ -193,6 +195,7 @@ def summary(losses: jax.Array, weights: Any, params: Params) -> tuple[jax.Array,
 
 def epochs_from(
     problem: Problem,
+    packing: Packing,
     state: FitState,
     first: jax.Array,
     last: jax.Array,
@@ -201,14 +204,13 @@ def epochs_from(
 ) -> tuple[FitState, dict[str, jax.Array]]:
     """The state after the epochs from `first` to before `last`, and their histories.
 
-    A run that stands at another epoch than `first`, or has ended, is left as it is. Under
-    vmap, lanes for which `first` and the state's order key are the same share their batches.
+    States are `carried`, packed. A run that stands at another epoch than `first`, or has ended, is
+    left as it is. Under vmap, lanes for which `first` and the state's order key are the same share
+    their batches.
 
     Returns:
       The state, and the histories, `capacity` long.
     """
-    packing = packing_of(problem.optimizer, state.train.params)
-    state = _carried(state, packing.pack)
 
     def body(state: FitState, epoch: jax.Array):
         live = (state.epoch == epoch) & (epoch < last) & ~has_ended(problem, state)
@@ -221,8 +223,7 @@ def epochs_from(
         return state, state.latest
 
     epochs = first + jnp.arange(capacity, dtype=np.int32)
-    state, history = jax.lax.scan(body, state, epochs)
-    return _carried(state, packing.unpack), history
+    return jax.lax.scan(body, state, epochs)
 
 
 def has_ended(problem: Problem, state: FitState) -> jax.Array:
@@ -234,7 +235,7 @@ def has_ended(problem: Problem, state: FitState) -> jax.Array:
     return ended
 
 
-def _carried(state: FitState, convert: Callable[[Any], Any]) -> FitState:
+def carried(state: FitState, convert: Callable[[Any], Any]) -> FitState:
     """The state with its parameters, and what the optimizer keeps of them, packed or unpacked."""
     train = state.train._replace(
         params=convert(state.train.params), opt_state=convert(state.train.opt_state)
