@@ -26,11 +26,9 @@ from fnn.sweeps.program import (
     best_of,
     goes_on,
     packed,
-    packing_for,
     unpacked,
 )
 from fnn.training.problem import Problem
-from fnn.training.run import carried
 from fnn.training.state import FitState
 
 
@@ -96,7 +94,6 @@ class Runs:
             lanes_end=lanes_end,
             at_once=at_once,
         )
-        like = jax.eval_shape(lambda state: carried(state, packing_for(problem).pack), like)
         while True:
             self._layout, mesh = layout, layout.mesh
             self._program = Program(varied.structure, varied.swept, capacity, mesh)
@@ -287,14 +284,17 @@ class Runs:
         layout, place = self._layout, self._place(PartitionSpec("lanes"))
 
         def of_lanes(leaf: Any) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct((layout.chunk, *leaf.shape), leaf.dtype, sharding=place)
+            return jax.ShapeDtypeStruct((layout.chunk, *leaf.shape), leaf.dtype)
 
-        def of_array(leaf: jax.Array) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+        def placed(leaf: Any, place: Sharding = place) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
 
-        traced = jax.tree.map(of_array, self._traced(np.zeros(1, int)))
+        traced = self._traced(np.zeros(1, int))
+        traced = jax.tree.map(lambda leaf: placed(leaf, leaf.sharding), traced)
+        state = packed.eval_shape(self._program, traced, jax.tree.map(of_lanes, like))
+        state = jax.tree.map(placed, state)
         number = jax.ShapeDtypeStruct((), np.int32)
-        args = traced, jax.tree.map(of_lanes, like), number, number
+        args = traced, state, number, number
         advance = advance_on(own_memory=layout.own_memory, one_core=layout.threads > 1)
         leaves, structure = jax.tree.flatten(args)
         needed = _bytes_of(advance, self._program, structure, tuple(leaves))

@@ -61,7 +61,7 @@ def begin(program: Program, traced: list, start: Any) -> FitState:
     def one(traced: list, start: Any) -> FitState:
         problem, order_key = merge(program.structure, with_keys(traced))
         state = begin_state(problem, Beginning(with_keys(start), order_key))
-        state = carried(state, packing_for(problem).pack)
+        state = carried(state, _packing_for(problem).pack)
         return without_keys(state._replace(order_key=None))
 
     return _for_lanes(program, one, 0)(traced, start)
@@ -73,7 +73,7 @@ def packed(program: Program, traced: list, state: FitState) -> FitState:
 
     def one(traced: list, state: FitState) -> FitState:
         problem, _ = merge(program.structure, with_keys(traced))
-        return carried(state, packing_for(problem).pack)
+        return carried(state, _packing_for(problem).pack)
 
     return _for_lanes(program, one, 0)(traced, state)
 
@@ -84,12 +84,12 @@ def unpacked(program: Program, traced: list, state: FitState) -> FitState:
 
     def one(traced: list, state: FitState) -> FitState:
         problem, _ = merge(program.structure, with_keys(traced))
-        return carried(state, packing_for(problem).unpack)
+        return carried(state, _packing_for(problem).unpack)
 
     return _for_lanes(program, one, 0)(traced, state)
 
 
-def packing_for(problem: Problem) -> Packing:
+def _packing_for(problem: Problem) -> Packing:
     """How the run's parameters are carried."""
     return packing_of(problem.optimizer, jax.eval_shape(problem.net.init, jax.random.key(0)))
 
@@ -113,7 +113,7 @@ def _advance(
         problem, order_key = merge(program.structure, with_keys(traced))
         steps = scanned_lanes_last if along_vectors(problem) else scanned_features_first
         state = with_keys(state)._replace(order_key=order_key)
-        packing = packing_for(problem)
+        packing = _packing_for(problem)
         state, history = epochs_from(problem, packing, state, first, last, program.capacity, steps)
         report = Report(~has_ended(problem, state), state.epoch, best_of(state), history)
         return without_keys(state._replace(order_key=None)), report
