@@ -17,6 +17,8 @@ from fnn.checkpoints import Checkpoints
 # many are asked for as take about this many seconds: the pace of the bar and of Ctrl-C.
 _CAPACITY = 64
 _SECONDS = 0.25
+# A shorter call would spend a tenth of its time on being called.
+_SHORT_SECONDS = 0.015
 _CHECKPOINT_SECONDS = 30.0
 
 
@@ -131,12 +133,12 @@ def in_segments(
       snapshot: What a checkpoint holds.
       done: How many were run before.
       seconds: How long the next call should take.
-      at_most: How many epochs a call runs at most.
+      at_most: How many epochs a call runs at most, if it is not a short one; it ends at a multiple.
       ends: Numbers of epochs after which a call has to end.
     Returns:
       How many epochs were run, those before included.
     """
-    asked, started = 1, time.monotonic()
+    asked, pace, started = 1, math.inf, time.monotonic()  # pace: seconds per epoch
     saved = started
     every = outside.every or epochs  # where it is None, epochs are not what counts
     with (
@@ -146,10 +148,11 @@ def in_segments(
         while True:
             to_end = min((end - done for end in ends if end > done), default=epochs)
             to_end = min(to_end, every - done % every)
-            asked = min(asked, epochs - done, capacity_for(epochs), at_most, to_end)
+            short = max(1, int(_SHORT_SECONDS / pace / at_most)) * at_most
+            asked = min(asked, epochs - done, capacity_for(epochs), to_end, short - done % at_most)
             start = time.perf_counter()
             advanced, shown = advance(asked)
-            took = time.perf_counter() - start
+            pace = (time.perf_counter() - start) / asked
             done += advanced
             show(advanced, shown)
             stopped = advanced < asked
@@ -169,7 +172,7 @@ def in_segments(
                     saved = time.monotonic()
             if leave:
                 return done
-            asked = max(1, min(8 * asked, int(asked * seconds() / took)))  # one measure errs
+            asked = max(1, min(8 * asked, int(seconds() / pace)))  # one measure errs
 
 
 def is_over(function: str, outside: Outside, done: int, stopped: bool, epochs: int) -> bool:

@@ -44,11 +44,33 @@ def test_segments_grow_to_capacity_and_add_up():
     assert sum(lengths) == done == 200
 
 
-def test_segments_end_where_they_have_to():
+@pytest.fixture
+def none_is_short(monkeypatch):
+    """As if no call were so short that it may run more than `at_most`."""
+    monkeypatch.setattr(segments, "_SHORT_SECONDS", 0.0)
+
+
+def test_segments_end_where_they_have_to(none_is_short):
     ends = {3, 50, 51}
     lengths, _ = run(100, ends=sorted(ends))
     assert ends <= {sum(lengths[:n]) for n in range(len(lengths) + 1)}
-    assert max(run(100, at_most=5)[0]) == 5
+    assert run(17, at_most=5)[0] == [1, 4, 5, 5, 2]
+
+
+def test_short_segments_run_more_than_at_most(monkeypatch):
+    """As many times that as make them long enough."""
+    clock = [0.0]
+    monkeypatch.setattr(segments.time, "perf_counter", lambda: clock[0])
+    lengths = []
+
+    def advance(asked):
+        clock[0] += 0.001 * asked
+        lengths.append(asked)
+        return asked, {}
+
+    monkeypatch.setattr(segments, "_SHORT_SECONDS", 0.02)
+    in_segments("test", advance, 60, NOTHING, dict, at_most=6)
+    assert lengths == [1, 8, 15, 18, 18]
 
 
 def test_work_that_stops_is_over():
@@ -82,7 +104,7 @@ def test_checkpoints_come_by_time_where_no_epochs_are_told(monkeypatch):
     assert len(folder.written) == len(lengths)
 
 
-def test_the_callback_is_told_and_can_end_the_work():
+def test_the_callback_is_told_and_can_end_the_work(none_is_short):
     heard, folder = [], Folder()
 
     def callback(done, latest):
@@ -91,10 +113,10 @@ def test_the_callback_is_told_and_can_end_the_work():
 
     outside = NOTHING._replace(callback=callback, checkpoints=folder)
     _, done = run(100, outside, at_most=3)
-    assert [epochs for epochs, _ in heard] == [1, 4, 7, 10]
-    assert done == 10
+    assert [epochs for epochs, _ in heard] == [1, 3, 6, 9]
+    assert done == 9
     assert heard[0][1] == {"loss": 1.0}
-    assert [epochs for epochs, _, _ in folder.written] == [10]
+    assert [epochs for epochs, _, _ in folder.written] == [9]
 
 
 def test_what_was_done_is_saved_where_the_callback_fails():
@@ -131,7 +153,7 @@ def test_the_budget_ends_the_work():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_the_work_after_the_segment(number):
+def test_signals_end_the_work_after_the_segment(number, none_is_short):
     before = signal.getsignal(number)
     folder, sent = Folder(), []
 

@@ -253,8 +253,8 @@ def dealt(monkeypatch):
     numbers = []
     deal = Runs._deal
 
-    def watched(self, *pool):
-        deal(self, *pool)
+    def watched(self):
+        deal(self)
         numbers.append(len(self._chunks))
 
     monkeypatch.setattr(Runs, "_deal", watched)

@@ -183,7 +183,7 @@ class Runs:
         advanced = max((self.epoch[lanes].max() for lanes in there), default=first) - first
         self.done += int(advanced)
         if self._fewer_chunks_do():
-            self._deal(pool)
+            self._deal()
         return int(advanced)
 
     def _fewer_chunks_do(self) -> bool:
@@ -225,10 +225,10 @@ class Runs:
             self.history[name][lanes, self.done : self.done + epochs] = values[:rows, :epochs]
         self._written[lanes] = self.done + epochs
 
-    def _deal(self, pool: Executor | None = None) -> None:
+    def _deal(self) -> None:
         """Makes the chunks anew, of the lanes that live."""
-        each = map if pool is None else pool.map
-        list(each(self._to_host, self._chunks))
+        for chunk in self._chunks:
+            self._to_host(chunk)
         self._chunks = []
         for lanes in self._dealt(np.flatnonzero(self.alive)):
             traced, state = self._traced(lanes), None

@@ -149,14 +149,13 @@ def sweep(  # noqa: D417, `fit` describes the others
     if found and at_once is None:  # bits depend on it, and the choice on how many epochs there are
         at_once = _at_once_of(found, setup.size)
     lanes_end = stop is not None or halving is not None
-    at_most = max(1, epochs // _CALLS) if lanes_end else epochs
     runs = Runs(
         setup.problem,
         setup.varied,
         setup.like,
         setup.size,
         epochs=epochs,
-        capacity=capacity_for(at_most),
+        capacity=capacity_for(epochs),
         lanes_end=lanes_end,
         at_once=at_once,
     )
@@ -207,13 +206,14 @@ def sweep(  # noqa: D417, `fit` describes the others
                 dropped_at[ended] = first + runs.done
                 runs.drop(ended)
             known = runs.best[~np.isnan(runs.best)]
-            best = sign * min(sign * known, default=np.nan)
+            best = sign * (sign * known).min() if known.size else np.nan
             return advanced, {"lanes": int(runs.alive.sum()), f"best {monitor}": best}
 
         def seconds() -> float:
             by_calls = runs.rounds * _CALL_SECONDS
             return by_calls if lanes_end else max(by_calls, _ALL_SECONDS)
 
+        at_most = max(1, epochs // _CALLS) if lanes_end else epochs
         if not is_over(name, outside, done, stopped, epochs):
             in_segments(
                 name,
