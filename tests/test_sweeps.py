@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 import fnn
 from fnn import segments
-from fnn.sweeps import chunks
+from fnn.sweeps import chunks, program
 from fnn.sweeps.chunks import Runs
 from fnn.sweeps.layout import Layout, layout_of, within_memory
 
@@ -474,6 +475,18 @@ before = peak()
 bytes_of = run(16_384)
 print((peak() - before) / bytes_of)
 """
+
+
+def test_slopes_of_outputs_are_stored_as_the_layers_products_read_them():
+    """By `(out, rows)`, where lanes lie before both."""
+    outputs, targets = jnp.asarray(X[:7, :2]), jnp.asarray(X[7:14, :2])
+
+    def total(loss):
+        return jax.jit(jax.grad(lambda outputs: jnp.sum(loss(outputs, targets))))
+
+    kept = total(program.of_kept(fnn.squared_error))
+    assert re.search(r"f32\[2,7\]\S* call\(", kept.lower(outputs).compile().as_text())
+    np.testing.assert_array_equal(kept(outputs), total(fnn.squared_error)(outputs))
 
 
 def test_sixteen_thousand_lanes_run_in_bounded_memory():
