@@ -59,7 +59,7 @@ class MLP:
     are faster if they are not: see `fnn.sweeps.lanes_last`."""
     features_first: bool = static()
     """Whether layers hand on `(units, rows)` among themselves. So the products of lanes, whose axis
-    lies before both, need no copies: see `fnn.sweeps.chunks`. One run is faster without."""
+    lies before both, need no copies: see `fnn.sweeps.program`. One run is faster without."""
     dropout: Numbers | None = number()
     active: Numbers | None = number(rank=1)
 

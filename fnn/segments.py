@@ -17,7 +17,7 @@ from fnn.checkpoints import Checkpoints
 # many are asked for as take about this many seconds: the pace of the bar and of Ctrl-C.
 _CAPACITY = 64
 _SECONDS = 0.25
-# A shorter call would spend a tenth of its time on being called.
+# A call costs the host about a millisecond: shorter ones are not asked for to save epochs.
 _SHORT_SECONDS = 0.015
 _CHECKPOINT_SECONDS = 30.0
 
@@ -133,7 +133,8 @@ def in_segments(
       snapshot: What a checkpoint holds.
       done: How many were run before.
       seconds: How long the next call should take.
-      at_most: How many epochs a call runs at most, if it is not a short one; it ends at a multiple.
+      at_most: How many epochs a call runs at most, or as many times that as keep it from being
+        short; it ends at a multiple.
       ends: Numbers of epochs after which a call has to end.
     Returns:
       How many epochs were run, those before included.
@@ -148,8 +149,8 @@ def in_segments(
         while True:
             to_end = min((end - done for end in ends if end > done), default=epochs)
             to_end = min(to_end, every - done % every)
-            short = max(1, int(_SHORT_SECONDS / pace / at_most)) * at_most
-            asked = min(asked, epochs - done, capacity_for(epochs), to_end, short - done % at_most)
+            most = max(1, int(_SHORT_SECONDS / pace / at_most)) * at_most
+            asked = min(asked, epochs - done, capacity_for(epochs), to_end, most - done % at_most)
             start = time.perf_counter()
             advanced, shown = advance(asked)
             pace = (time.perf_counter() - start) / asked

@@ -104,10 +104,8 @@ def test_products_are_stored_once_where_they_are_read_again(name):
         marks = (True, True, True)
         return of_lanes_last(lambda count, a, b: function(a, b), COUNT, marks, count, *values)
 
-    assert (
-        len(re.findall(" call\\(", compiled_text(all_lanes, jnp.arange(COUNT), *values)))
-        == expected
-    )
+    text = compiled_text(all_lanes, jnp.arange(COUNT), *values)
+    assert len(re.findall(r" call\(", text)) == expected
 
 
 def compiled_text(function, *args):

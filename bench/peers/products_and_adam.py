@@ -23,11 +23,11 @@ import fnn
 from bench.tasks import Task
 from fnn.sweeps.lanes_last import is_small, stored
 from fnn.sweeps.layout import layout_of
+from fnn.sweeps.program import compiler_options
 
 TAKES_ORDERS = False
 
-# as those of a sweep's programs
-OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_cpu_multi_thread_eigen": False}
+OPTIONS = compiler_options(own_memory=False, one_core=True)
 _B1, _B2, _EPS = 0.9, 0.999, 1e-8
 
 

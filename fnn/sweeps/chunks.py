@@ -24,9 +24,8 @@ from fnn.sweeps.program import (
     along_vectors,
     begin,
     best_of,
+    converted,
     goes_on,
-    packed,
-    unpacked,
 )
 from fnn.training.problem import Problem
 from fnn.training.state import FitState
@@ -210,7 +209,7 @@ class Runs:
         lanes, traced, state = self._chunks[index]
         with host_numbers():
             if state is None:
-                state = packed(self._program, traced, self._stored(lanes))
+                state = converted(self._program, "pack", traced, self._stored(lanes))
             state, report = self._advance(traced, state, np.int32(first), np.int32(first + epochs))
         report = jax.device_get(report)
         chunk = _Chunk(lanes, traced, state)
@@ -233,7 +232,7 @@ class Runs:
         for lanes in self._dealt(np.flatnonzero(self.alive)):
             traced, state = self._traced(lanes), None
             if self._layout.resident:
-                state = packed(self._program, traced, self._put(self._stored(lanes)))
+                state = converted(self._program, "pack", traced, self._put(self._stored(lanes)))
             self._chunks.append(_Chunk(lanes, traced, state))
 
     def _kept(self, chunk: _Chunk) -> _Chunk:
@@ -243,7 +242,7 @@ class Runs:
     def _to_host(self, chunk: _Chunk) -> _Chunk:
         """The chunk, its state on the host."""
         if chunk.state is not None:
-            state = unpacked(self._program, chunk.traced, chunk.state)
+            state = converted(self._program, "unpack", chunk.traced, chunk.state)
             write_rows(self._store, chunk.lanes, jax.device_get(state))
         return chunk._replace(state=None)
 
@@ -291,7 +290,7 @@ class Runs:
 
         traced = self._traced(np.zeros(1, int))
         traced = jax.tree.map(lambda leaf: placed(leaf, leaf.sharding), traced)
-        state = packed.eval_shape(self._program, traced, jax.tree.map(of_lanes, like))
+        state = converted.eval_shape(self._program, "pack", traced, jax.tree.map(of_lanes, like))
         state = jax.tree.map(placed, state)
         number = jax.ShapeDtypeStruct((), np.int32)
         args = traced, state, number, number

@@ -68,24 +68,15 @@ def begin(program: Program, traced: list, start: Any) -> FitState:
     return _for_lanes(program, one, 0)(traced, start)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def packed(program: Program, traced: list, state: FitState) -> FitState:
-    """A chunk's states as its program carries them from one call to the next."""
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def converted(program: Program, way: str, traced: list, state: FitState) -> FitState:
+    """A chunk's states by "pack" as its program carries them from one call to the next, by
+    "unpack" as everyone else knows them.
+    """
 
     def one(traced: list, state: FitState) -> FitState:
         problem, _ = merge(program.structure, with_keys(traced))
-        return carried(state, _packing_for(problem).pack)
-
-    return _for_lanes(program, one, 0)(traced, state)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def unpacked(program: Program, traced: list, state: FitState) -> FitState:
-    """A chunk's states as everyone else knows them."""
-
-    def one(traced: list, state: FitState) -> FitState:
-        problem, _ = merge(program.structure, with_keys(traced))
-        return carried(state, _packing_for(problem).unpack)
+        return carried(state, getattr(_packing_for(problem), way))
 
     return _for_lanes(program, one, 0)(traced, state)
 
@@ -130,7 +121,13 @@ def best_of(state: FitState) -> jax.Array:
 
 @functools.cache
 def advance_on(*, own_memory: bool, one_core: bool) -> jax.stages.Wrapped:
-    """The function that advances a chunk, to be compiled for such devices.
+    """The function that advances a chunk, to be compiled by `compiler_options` of the same."""
+    options = compiler_options(own_memory=own_memory, one_core=one_core)
+    return jax.jit(_advance, static_argnums=0, donate_argnums=2, compiler_options=options)
+
+
+def compiler_options(*, own_memory: bool, one_core: bool) -> dict[str, Any]:
+    """How programs of lanes are compiled.
 
     Args:
       own_memory: Whether the devices have memory of their own.
@@ -142,7 +139,7 @@ def advance_on(*, own_memory: bool, one_core: bool) -> jax.stages.Wrapped:
         options["xla_cpu_prefer_vector_width"] = 512
     if one_core:
         options["xla_cpu_multi_thread_eigen"] = False
-    return jax.jit(_advance, static_argnums=0, donate_argnums=2, compiler_options=options)
+    return options
 
 
 def scanned_features_first(problem: Problem, *rest: Any) -> tuple[TrainState, tuple]:
