@@ -231,21 +231,14 @@ def array(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
 
 
 def numbers(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
-    """What `np.asarray` accepts, as an array of numbers or bools at JAX's precision.
+    """`real_numbers` at JAX's precision.
 
     Raises:
-      TypeError: It holds strings, objects, complex numbers or dates.
+      TypeError: As `real_numbers`.
       ValueError: Values do not fit JAX's precision.
     """
-    value = rectangular(function, name, value)
+    value = real_numbers(function, name, value)
     dtype = value.dtype
-    if _kind(value) in ("U", "S", "O", "T"):
-        raise TypeError(
-            f"{function}: {name} must hold numbers (turn names into integer labels with "
-            f"names, labels = np.unique({name}, return_inverse=True)); got {_shown(value)}"
-        )
-    known_kind = _kind(value) in ("b", "i", "u", "f") or jnp.issubdtype(dtype, np.floating)
-    require(known_kind, function, f"{name} must hold real numbers", f"dtype {dtype}", TypeError)
     if not isinstance(value, jax.Array):
         wide = dtype.kind == "f" and dtype.itemsize > 8  # which JAX does not know
         narrow = jax.dtypes.canonicalize_dtype(np.float64 if wide else dtype)
@@ -258,6 +251,24 @@ def numbers(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
                 got = f"values from {value.min()} to {value.max()}"
                 require(False, function, f"{name} must fit {narrow}", got)
             value = narrowed
+    return value
+
+
+def real_numbers(function: str, name: str, value: Any) -> jax.Array | np.ndarray:
+    """What `np.asarray` accepts, as an array of numbers or bools of any precision.
+
+    Raises:
+      TypeError: It holds strings, objects, complex numbers or dates.
+    """
+    value = rectangular(function, name, value)
+    dtype = value.dtype
+    if _kind(value) in ("U", "S", "O", "T"):
+        raise TypeError(
+            f"{function}: {name} must hold numbers (turn names into integer labels with "
+            f"names, labels = np.unique({name}, return_inverse=True)); got {_shown(value)}"
+        )
+    known_kind = _kind(value) in ("b", "i", "u", "f") or jnp.issubdtype(dtype, np.floating)
+    require(known_kind, function, f"{name} must hold real numbers", f"dtype {dtype}", TypeError)
     return value
 
 

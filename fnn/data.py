@@ -1,6 +1,7 @@
 """Data before training: splitting it, scaling it, weighing its classes."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -64,27 +65,37 @@ class StandardScaler:
     scale: Numbers = number(rank=1)
 
     def __call__(self, x: Any) -> jax.Array:
-        """(x - mean) / scale, for x `(..., *features)`; floating, at least float32."""
-        x, mean, scale = self._ready(x)
-        return (x - mean) / scale
+        """(x - mean) / scale, for x `(..., *features)`; floating, at least float32.
+
+        Formed in float64 where x and the scaling are concrete: on the host, before x is rounded.
+        """
+        return self._apply(x, lambda x, mean, scale: (x - mean) / scale)
 
     def inverse(self, z: Any) -> jax.Array:
-        """Undoes the scaling: z * scale + mean."""
-        z, mean, scale = self._ready(z)
-        return z * scale + mean
+        """Undoes the scaling: z * scale + mean, rounded to the dtype that scaling gives."""
+        return self._apply(z, lambda z, mean, scale: z * scale + mean)
 
-    def _ready(self, x: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-        mean = jnp.asarray(self.mean)
-        x = jnp.asarray(checks.array("standard_scaler", "x", x))
-        rule = f"x must have shape (..., {', '.join(map(str, mean.shape))})"
-        fits = x.shape[x.ndim - mean.ndim :] == mean.shape and x.ndim >= mean.ndim
+    def _apply(self, x: Any, formula: Callable) -> jax.Array:
+        shape = np.shape(self.mean)
+        x = checks.real_numbers("standard_scaler", "x", x)
+        checks.finite("standard_scaler", "x", x)
+        rule = f"x must have shape (..., {', '.join(map(str, shape))})"
+        fits = x.shape[x.ndim - len(shape) :] == shape and x.ndim >= len(shape)
         checks.require(fits, "standard_scaler", rule, x.shape)
-        dtype = wider(at_least_float32(x.dtype), mean.dtype)
-        lead = range(x.ndim - mean.ndim)
-        mean, scale = (
-            jnp.expand_dims(jnp.asarray(v).astype(dtype), lead) for v in (mean, self.scale)
-        )
-        return x.astype(dtype), mean, scale
+        known = [checks.concrete(value) for value in (x, self.mean, self.scale)]
+        dtype = at_least_float32(jax.dtypes.canonicalize_dtype(x.dtype))
+        if any(value is None for value in known):
+            mean, scale = jnp.asarray(self.mean), jnp.asarray(self.scale)
+            wide = wider(dtype, at_least_float32(mean.dtype))
+            lead = range(x.ndim - mean.ndim)
+            mean, scale = (jnp.expand_dims(v.astype(wide), lead) for v in (mean, scale))
+            return formula(jnp.asarray(x).astype(wide), mean, scale)
+        with np.errstate(over="ignore"):
+            result = formula(*[np.asarray(value, np.float64) for value in known]).astype(dtype)
+        rule = f"the result must fit {dtype}"
+        fits = bool(np.isfinite(result).all())
+        checks.require(fits, "standard_scaler", rule, "larger values")
+        return jax.device_put(result)
 
 
 def standard_scaler(x: Any) -> StandardScaler:
@@ -92,13 +103,16 @@ def standard_scaler(x: Any) -> StandardScaler:
 
         z = (x - mean) / scale,  scale^2 = 1/rows sum (x - mean)^2;  1 where that is 0
 
-    Fit it on the training part only. For targets `(rows,)` it scales the one column.
+    Fit it on the training part only. For targets `(rows,)` it scales the one column. Where `x`
+    is concrete, all is computed in float64 on the host, so that features far from zero, such as
+    time stamps, keep their digits: hand over such `x` as NumPy's float64 or int64, as float32
+    has rounded it before.
 
     Args:
       x: `(rows, ...)`, at least one row, finite; anything `np.asarray` accepts.
     Returns:
       A `StandardScaler`: `scaler(x)` scales, `scaler.inverse(z)` undoes. A pytree, with
-      `mean` and `scale` of shape `x.shape[1:]`.
+      `mean` and `scale` of shape `x.shape[1:]`, in float64 where `x` is concrete.
     Raises:
       ValueError, TypeError: `x` is empty, not finite or does not hold numbers.
 
@@ -106,20 +120,28 @@ def standard_scaler(x: Any) -> StandardScaler:
     >>> print(scaler(np.array([[2.0, 6.0]])))
     [[0. 1.]]
     """
-    x = jnp.asarray(checks.array("standard_scaler", "x", x))
+    x = checks.real_numbers("standard_scaler", "x", x)
+    checks.finite("standard_scaler", "x", x)
     has_rows = x.ndim >= 1 and x.shape[0] >= 1
     checks.require(has_rows, "standard_scaler", "x must have at least one row", x.shape)
-    x = x.astype(at_least_float32(x.dtype))
+    known = checks.concrete(x)
+    if known is not None:
+        return StandardScaler(*_mean_and_deviation(np, known.astype(np.float64)))
+    return StandardScaler(*_mean_and_deviation(jnp, x.astype(at_least_float32(x.dtype))))
+
+
+def _mean_and_deviation(xp: Any, x: Any) -> tuple[Any, Any]:
+    """Of each feature, by NumPy or by JAX; deviations of 0 are 1."""
     # Shifted by a row first: constant features then give exactly 0, and an offset costs no digits.
     shifted = x - x[:1]
     # In units of the largest, so that no square overflows or underflows.
-    largest = jnp.max(jnp.abs(shifted), axis=0, keepdims=True)
-    unit = jnp.where(largest > 0, largest, 1)
-    shifted /= unit
-    centre = jnp.mean(shifted, axis=0, keepdims=True)
-    deviation = unit[0] * jnp.sqrt(jnp.mean(jnp.square(shifted - centre), axis=0))
+    largest = xp.max(xp.abs(shifted), axis=0, keepdims=True)
+    unit = xp.where(largest > 0, largest, 1)
+    shifted = shifted / unit
+    centre = xp.mean(shifted, axis=0, keepdims=True)
+    deviation = unit[0] * xp.sqrt(xp.mean(xp.square(shifted - centre), axis=0))
     mean = (x[:1] + unit * centre)[0]
-    return StandardScaler(mean=mean, scale=jnp.where(deviation == 0, 1, deviation))
+    return mean, xp.where(deviation == 0, 1, deviation)
 
 
 def class_weights(labels: Any, num_classes: int) -> jax.Array:

@@ -1,6 +1,5 @@
 """Where a run diverged: its last epoch again, step by step, until a number is not finite."""
 
-import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from fnn.model import outputs_of
 from fnn.network import MLP
 from fnn.optimizers import apply_updates
 from fnn.partition import Structure, host_numbers, merge, split
+from fnn.programs import compiled
 from fnn.training.problem import Problem, checked_problem
 from fnn.training.state import FitState
 from fnn.training.step import TrainState, advance, init_state
@@ -114,7 +114,7 @@ def _diagnosed(problem: Problem, state: FitState) -> Diagnosis:
     raise ValueError(f"diagnose: {rule}; got an epoch {epoch} in which all is finite")
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@compiled(0)
 def _step(structure: Structure, traced: list) -> tuple[TrainState, jax.Array]:
     (net, loss, optimizer, data), train, rows, shares = merge(structure, traced)
     return advance(net, loss, optimizer, train, *take(data, rows), shares)

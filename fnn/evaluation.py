@@ -17,6 +17,7 @@ from fnn.batches import Dataset, dataset, weighted_mean
 from fnn.model import outputs_of
 from fnn.network import MLP
 from fnn.partition import Structure, host_numbers, merge, split
+from fnn.programs import compiled
 from fnn.shapes import shapes_of
 from fnn.types import Loss, Metric, Network, Params
 
@@ -70,7 +71,7 @@ def evaluate(
     return {metric: scores[metric] for metric in metrics}  # jit sorts dicts
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
+@compiled(0, 2)
 def _evaluate(structure: Structure, traced: list, batch_size: int | None) -> dict[str, jax.Array]:
     net, params, data, metrics = merge(structure, traced)
     return measure(net, metrics, predict(net, params, data.x, batch_size), data)

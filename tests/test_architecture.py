@@ -15,7 +15,7 @@ PACKAGE = ROOT / "fnn"
 
 # A name is a file, or a folder with an order of its own (see INSIDE).
 FLOORS = [
-    {"checks", "config", "dtypes", "partition", "sums", "types"},
+    {"checks", "config", "dtypes", "partition", "programs", "sums", "types"},
     {
         "activations",
         "arguments",

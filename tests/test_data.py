@@ -251,7 +251,7 @@ def test_one_column_of_targets_and_features_of_any_rank_are_scaled():
 def test_narrow_floats_are_scaled_in_float32(dtype):
     x = jnp.asarray([[250.0, 1.0], [252.0, 3.0], [254.0, 5.0]], dtype)
     scaler = standard_scaler(x)
-    assert scaler.scale.dtype == scaler(x).dtype == np.float32
+    assert scaler(x).dtype == jax.jit(lambda x: standard_scaler(x).scale)(x).dtype == np.float32
     np.testing.assert_allclose(scaler.mean, [252, 3])
     np.testing.assert_allclose(scaler.scale, np.sqrt([8 / 3, 8 / 3]), rtol=1e-6)
 
@@ -313,6 +313,39 @@ def test_a_scaler_refuses_another_number_of_features(shape):
             call(np.ones(shape, np.float32))
     with pytest.raises(ValueError, match=r"^standard_scaler: x must be finite everywhere; got nan"):
         scaler([[np.nan, 1.0, 2.0]])
+
+
+FAR = {
+    "time stamps": 1.7e9 + 100 * RANDOM.normal(size=(50, 3)),
+    "time stamps as int64": np.int64(1.7e12 + 1e5 * RANDOM.normal(size=(50, 3))),
+    "nanoseconds as int64": np.int64(1.7e18 + 1e11 * RANDOM.normal(size=(50, 3))),
+    "beyond float32": 1e100 * RANDOM.normal(size=(50, 3)),
+}
+
+
+@pytest.mark.parametrize("x", FAR.values(), ids=FAR)
+def test_features_far_from_zero_are_scaled_as_scikit_learn_does(x):
+    fitted, scaler = SklearnScaler().fit(x), standard_scaler(x)
+    np.testing.assert_allclose(scaler.mean, fitted.mean_, rtol=1e-15)
+    np.testing.assert_allclose(scaler.scale, fitted.scale_, rtol=1e-6)
+    np.testing.assert_allclose(scaler(x), fitted.transform(x), rtol=0, atol=2e-6)
+    assert scaler(x).dtype == np.float32
+
+
+def test_scaling_back_gives_the_nearest_float32():
+    x = FAR["time stamps"]
+    scaler = standard_scaler(x)
+    np.testing.assert_allclose(scaler.inverse(scaler(x)), x, rtol=1e-7)
+    beyond = standard_scaler(FAR["beyond float32"])
+    with pytest.raises(ValueError, match=r"^standard_scaler: the result must fit float32; got "):
+        beyond.inverse(np.ones((1, 3)))
+
+
+def test_fitting_under_jit_agrees_with_fitting_on_the_host():
+    x = (RANDOM.normal(size=(50, 3)) + 1e4).astype(np.float32)
+    host, traced = standard_scaler(x), jax.jit(standard_scaler)(x)
+    np.testing.assert_allclose(traced.mean, host.mean, rtol=1e-7)
+    np.testing.assert_allclose(traced.scale, host.scale, rtol=1e-6)
 
 
 # class_weights

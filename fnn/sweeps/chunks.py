@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from fnn.partition import host_numbers
+from fnn.programs import Compiled
 from fnn.sweeps.host import empty_rows, rows_of, to_host, without_keys, write_rows
 from fnn.sweeps.layout import layout_of, within_memory
 from fnn.sweeps.program import (
@@ -290,20 +291,22 @@ class Runs:
 
         traced = self._traced(np.zeros(1, int))
         traced = jax.tree.map(lambda leaf: placed(leaf, leaf.sharding), traced)
-        state = converted.eval_shape(self._program, "pack", traced, jax.tree.map(of_lanes, like))
+        of_chunk = self._program, "pack", traced, jax.tree.map(of_lanes, like)
+        state = converted.of(*of_chunk).eval_shape(*of_chunk)
         state = jax.tree.map(placed, state)
         number = jax.ShapeDtypeStruct((), np.int32)
         args = traced, state, number, number
         advance = advance_on(own_memory=layout.own_memory, one_core=layout.threads > 1)
         leaves, structure = jax.tree.flatten(args)
         needed = _bytes_of(advance, self._program, structure, tuple(leaves))
-        return advance.lower(self._program, *args).compile(), needed
+        return advance.of(self._program, *args).lower(self._program, *args).compile(), needed
 
 
 @functools.lru_cache(maxsize=64)
-def _bytes_of(advance: jax.stages.Wrapped, program: Program, structure: Any, leaves: tuple) -> int:
+def _bytes_of(advance: Compiled, program: Program, structure: Any, leaves: tuple) -> int:
     """What a chunk takes on a device. To ask the compiler takes milliseconds."""
-    lowered = advance.lower(program, *jax.tree.unflatten(structure, leaves))
+    args = program, *jax.tree.unflatten(structure, leaves)
+    lowered = advance.of(*args).lower(*args)
     memory = lowered.compile().memory_analysis()
     parts = ("temp", "argument", "output")
     return sum(getattr(memory, f"{part}_size_in_bytes", 0) for part in parts)

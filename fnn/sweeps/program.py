@@ -11,6 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from fnn.network import MLP
 from fnn.partition import Structure, merge
+from fnn.programs import Compiled, compiled
 from fnn.sweeps.host import with_keys, without_keys
 from fnn.sweeps.lanes_last import is_small, scanned_lanes_last, stored
 from fnn.training.packing import Packing, packing_of
@@ -55,7 +56,7 @@ class Report(NamedTuple):
     """By name, `(chunk, capacity, ...)`."""
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@compiled(0)
 def begin(program: Program, traced: list, start: Any) -> FitState:
     """A chunk's states before the first epoch, carried, without the order's key."""
 
@@ -68,7 +69,7 @@ def begin(program: Program, traced: list, start: Any) -> FitState:
     return _for_lanes(program, one, 0)(traced, start)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@compiled(0, 1)
 def converted(program: Program, way: str, traced: list, state: FitState) -> FitState:
     """A chunk's states by "pack" as its program carries them from one call to the next, by
     "unpack" as everyone else knows them.
@@ -86,7 +87,7 @@ def _packing_for(problem: Problem) -> Packing:
     return packing_of(problem.optimizer, jax.eval_shape(problem.net.init, jax.random.key(0)))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@compiled(0)
 def goes_on(program: Program, traced: list, state: FitState) -> jax.Array:
     """Which lanes have not ended by themselves."""
 
@@ -120,10 +121,10 @@ def best_of(state: FitState) -> jax.Array:
 
 
 @functools.cache
-def advance_on(*, own_memory: bool, one_core: bool) -> jax.stages.Wrapped:
+def advance_on(*, own_memory: bool, one_core: bool) -> Compiled:
     """The function that advances a chunk, to be compiled by `compiler_options` of the same."""
     options = compiler_options(own_memory=own_memory, one_core=one_core)
-    return jax.jit(_advance, static_argnums=0, donate_argnums=2, compiler_options=options)
+    return compiled(0, donate_argnums=2, compiler_options=options)(_advance)
 
 
 def compiler_options(*, own_memory: bool, one_core: bool) -> dict[str, Any]:

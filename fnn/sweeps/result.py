@@ -1,7 +1,6 @@
 """What a sweep leaves: every lane's run, as tables, as single runs, as an ensemble."""
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from fnn import checks
 from fnn.model import outputs_of
 from fnn.partition import Structure, host_numbers, merge
+from fnn.programs import compiled
 from fnn.sweeps.program import Varied
 from fnn.sweeps.table import Table, flat_columns
 from fnn.training.problem import Problem, own_sign
@@ -238,7 +238,7 @@ class Sweep:
         return np.where(np.isinf(values), np.nan, values)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@compiled(0, 1)
 def _outputs(
     structure: Structure, swept: tuple[bool, ...], traced: list, params: Params, x: Any
 ) -> jax.Array:

@@ -1,6 +1,5 @@
 """What is swept, and where its lanes begin: the arguments of a sweep, checked."""
 
-import functools
 import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from fnn import checks
 from fnn.batches import Dataset
 from fnn.network import MLP
 from fnn.partition import by_value, is_number, split
+from fnn.programs import compiled
 from fnn.shapes import shapes_of
 from fnn.sweeps.columns import columns_of, is_lanes, marked, number_of_lanes, of_lane
 from fnn.sweeps.host import from_host, is_key, rows_of, to_host
@@ -153,7 +153,7 @@ def _own_order_keys(start: Any, size: int, shared_order: bool) -> jax.Array:
     return many[0] if shared_order else jnp.broadcast_to(many, size)
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@compiled(1)
 def _order_keys(keys: jax.Array, has_begun: bool) -> jax.Array:
     """Of the keys of runs, or of the steps of those that have begun."""
     if not has_begun:

@@ -16,6 +16,7 @@ from fnn import checks
 from fnn.batches import Dealt, deal, epoch_order, take, weighted_mean
 from fnn.evaluation import measure, predict
 from fnn.partition import Structure, host_numbers, merge, split
+from fnn.programs import compiled
 from fnn.stopping import EarlyStopping
 from fnn.training.control import any_lane, overwritten
 from fnn.training.packing import Packing, packing_of
@@ -152,7 +153,7 @@ def run_epochs(
         return _run_epochs(structure, traced, capacity)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
+@compiled(0, 2)
 def _run_epochs(structure: Structure, traced: list, capacity: int):
     problem, state, epochs = merge(structure, traced)
     if isinstance(state, Beginning):

@@ -1,6 +1,5 @@
 """Where a run stands: all that it needs to begin or to go on."""
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -9,6 +8,7 @@ import numpy as np
 
 from fnn import checks
 from fnn.partition import Structure, host_numbers, merge, split
+from fnn.programs import compiled
 from fnn.shapes import shapes_of
 from fnn.training.problem import Problem
 from fnn.training.step import TrainState, init_state
@@ -118,7 +118,7 @@ def begun(problem: Problem, begin: FitState | Beginning) -> FitState:
         return _begun(structure, traced)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@compiled(0)
 def _begun(structure: Structure, traced: list) -> FitState:
     return begin_state(*merge(structure, traced))
 
