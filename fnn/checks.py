@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from fnn.once import all_finite
+
 INT32 = 2**31 - 1
 """The largest of JAX's integers at its default precision."""
 
@@ -310,9 +312,9 @@ def floats(function: str, name: str, tree: Any) -> Any:
 
 def finite(function: str, name: str, value: Any) -> None:
     """Raises ValueError where a concrete array holds NaN or infinity."""
-    known = concrete(value)
-    if known is None or known.dtype.kind in "biu":
+    if isinstance(value, Tracer) or value.dtype.kind in "biu" or all_finite(value):
         return
+    known = np.asarray(jax.device_get(value))
     good = np.isfinite(known)
     if not good.all():
         first = tuple(int(i) for i in np.argwhere(~good)[0])

@@ -77,8 +77,7 @@ class StandardScaler:
 
     def _apply(self, x: Any, formula: Callable) -> jax.Array:
         shape = np.shape(self.mean)
-        x = checks.real_numbers("standard_scaler", "x", x)
-        checks.finite("standard_scaler", "x", x)
+        x = _features(x)
         rule = f"x must have shape (..., {', '.join(map(str, shape))})"
         fits = x.shape[x.ndim - len(shape) :] == shape and x.ndim >= len(shape)
         checks.require(fits, "standard_scaler", rule, x.shape)
@@ -114,20 +113,33 @@ def standard_scaler(x: Any) -> StandardScaler:
       A `StandardScaler`: `scaler(x)` scales, `scaler.inverse(z)` undoes. A pytree, with
       `mean` and `scale` of shape `x.shape[1:]`, in float64 where `x` is concrete.
     Raises:
-      ValueError, TypeError: `x` is empty, not finite or does not hold numbers.
+      ValueError, TypeError: `x` is empty, not finite, does not hold numbers, or is too large for
+        JAX's precision.
 
     >>> scaler = standard_scaler(np.array([[1.0, 5.0], [3.0, 5.0]]))
     >>> print(scaler(np.array([[2.0, 6.0]])))
     [[0. 1.]]
     """
-    x = checks.real_numbers("standard_scaler", "x", x)
-    checks.finite("standard_scaler", "x", x)
+    x = _features(x)
     has_rows = x.ndim >= 1 and x.shape[0] >= 1
     checks.require(has_rows, "standard_scaler", "x must have at least one row", x.shape)
     known = checks.concrete(x)
-    if known is not None:
-        return StandardScaler(*_mean_and_deviation(np, known.astype(np.float64)))
-    return StandardScaler(*_mean_and_deviation(jnp, x.astype(at_least_float32(x.dtype))))
+    if known is None:
+        return StandardScaler(*_mean_and_deviation(jnp, x.astype(at_least_float32(x.dtype))))
+    statistics = _mean_and_deviation(np, known.astype(np.float64))
+    largest = jnp.finfo(jax.dtypes.canonicalize_dtype(float))
+    fits = all(bool((abs(values) <= float(largest.max)).all()) for values in statistics)
+    checks.require(fits, "standard_scaler", f"x must fit {largest.dtype}", "larger values")
+    return StandardScaler(*statistics)
+
+
+def _features(x: Any) -> jax.Array | np.ndarray:
+    """Finite numbers in at most float64."""
+    x = checks.real_numbers("standard_scaler", "x", x)
+    if x.dtype == np.longdouble:
+        x = x.astype(np.float64)
+    checks.finite("standard_scaler", "x", x)
+    return x
 
 
 def _mean_and_deviation(xp: Any, x: Any) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from fnn.once import OncePerArray
 from fnn.partition import Structure, merge, split
 
 # values of larger arrays are not compared: to read them would take as long as to trace
@@ -35,7 +36,7 @@ def shapes_of(asker: str, function: Callable, abstract: tuple, known: tuple = ()
     if any(isinstance(value, Tracer) or np.size(value) > _LARGE for value in values):
         call = functools.partial(_call, function, structure, known)
         return jax.eval_shape(call, traced)
-    contents = rest, *map(_contents, values)
+    contents = rest, *map(_contents_once, values)
     return _remembered.eval_shape(function, structure, _Known(known, contents), traced)
 
 
@@ -67,3 +68,6 @@ def _contents(value: Any) -> tuple:
         value = jax.random.key_data(value)
     array = np.asarray(value)
     return kind, array.shape, array.dtype, hashlib.blake2b(array.tobytes(), digest_size=16).digest()
+
+
+_contents_once = OncePerArray(_contents)

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "fnn"
 
 # A name is a file, or a folder with an order of its own (see INSIDE).
 FLOORS = [
+    {"once"},
     {"checks", "config", "dtypes", "partition", "programs", "sums", "types"},
     {
         "activations",
@@ -56,7 +57,7 @@ INSIDE = {
     "optimizers": ["common", "sgd", "decay", "adam", "clip", "chain", "__init__"],
     "sweeps": [
         *["table", "columns", "halving", "host", "layout", "lanes_last", "program"],
-        *["chunks", "setup", "result", "sweep", "__init__"],
+        *["store", "chunks", "setup", "result", "sweep", "__init__"],
     ],
     "training": ["control", "step", "packing", "problem", "state", "run", "__init__"],
 }

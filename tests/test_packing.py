@@ -45,15 +45,21 @@ def test_what_is_packed_is_unpacked(net, opt, key):
     chex.assert_trees_all_equal_dtypes(packing.unpack(packed), tree)
 
 
-def test_large_leaves_stand_alone_and_ranks_are_kept(key):
-    params = fnn.mlp((64, 64, 10)).init(key)
-    packed = packing_of(fnn.adam(0.1), params).pack(params)
-    assert sorted(leaf.shape for leaf in packed) == [(10, 64), (64, 64), (74,)]
-    params = fnn.mlp((2, 16, 2)).init(key)
-    assert sorted(leaf.shape for leaf in packing_of(fnn.adam(0.1), params).pack(params)) == [
-        (1, 64),
-        (18,),
-    ]
+def packed_shapes(sizes, opt, key):
+    params = fnn.mlp(sizes).init(key)
+    return sorted(leaf.shape for leaf in packing_of(opt, params).pack(params))
+
+
+def test_large_leaves_stand_alone_and_ranks_are_kept_where_the_optimizer_goes_by_them(key):
+    opt = fnn.chain(fnn.clip_by_global_norm(1.0), fnn.adamw(0.1))
+    assert packed_shapes((64, 64, 10), opt, key) == [(10, 64), (64, 64), (74,)]
+    assert packed_shapes((2, 16, 2), opt, key) == [(1, 64), (18,)]
+
+
+def test_small_leaves_of_all_ranks_lie_side_by_side_where_the_optimizer_ignores_them(key):
+    for opt in (fnn.adam(0.1), fnn.chain(fnn.clip_by_global_norm(1.0), fnn.sgd(0.1))):
+        assert packed_shapes((64, 64, 10), opt, key) == [(10, 64), (64, 64), (74,)]
+        assert packed_shapes((2, 16, 2), opt, key) == [(82,)]
 
 
 def test_only_matrices_with_few_outputs_are_turned(key):

@@ -16,7 +16,7 @@ import pytest
 
 import fnn
 from fnn import segments
-from fnn.sweeps import chunks, program
+from fnn.sweeps import chunks, program, store
 from fnn.sweeps.chunks import Runs
 from fnn.sweeps.layout import Layout, layout_of, within_memory
 
@@ -779,3 +779,59 @@ def test_fewer_lanes_than_a_rung_needs_leave_one():
     assert rule.rungs(10) == (1, 3, 9)
     assert rule.kept(np.array([3.0, np.nan, 1.0, 2.0])).tolist() == [False, False, True, True]
     assert rule.kept(np.array([3.0])).tolist() == [True]
+
+
+@pytest.fixture
+def as_on_an_accelerator(monkeypatch):
+    """One device that is taken for one with memory of its own."""
+
+    def layout(*args, **options):
+        found = layout_of(*args, **options)
+        chunk = found.chunk if options["at_once"] is None else options["at_once"]
+        return Layout(found.devices[:1], True, threads=1, chunk=chunk, resident=True)
+
+    monkeypatch.setattr(chunks, "layout_of", layout)
+    monkeypatch.setattr(store, "write_rows", None)  # which takes states to the host
+
+
+STEP_SIZES = np.append(np.logspace(-3, -1, 10), 1e300)
+"""The last one diverges."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"at_once": 4},
+        {"stop": fnn.early_stopping(patience=1, min_delta=0.02)},
+        {"stop": fnn.early_stopping(patience=1, min_delta=0.02), "at_once": 3},
+        {"halving": fnn.halving(2), "at_once": 2},
+    ],
+    ids=["one chunk", "chunks", "stopping", "stopping in chunks", "halving in chunks"],
+)
+def test_where_memory_is_the_device_s_own_states_stay_there(request, x64, options):
+    on_cpu = sweep(optimizer=fnn.sgd(STEP_SIZES), epochs=8, **options)
+    request.getfixturevalue("as_on_an_accelerator")
+    runs = sweep(optimizer=fnn.sgd(STEP_SIZES), epochs=8, **options)
+    np.testing.assert_array_equal(runs.epochs, on_cpu.epochs)
+    np.testing.assert_array_equal(runs.diverged_at, on_cpu.diverged_at)
+    assert runs.diverged_at[-1] >= 0
+    for one, other in zip(values(runs.state), values(on_cpu.state), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(runs.history["loss"], on_cpu.history["loss"], rtol=1e-9)
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(runs.state))
+
+
+def test_what_stays_on_a_device_is_saved_and_continued(as_on_an_accelerator, tmp_path):
+    whole = sweep(optimizer=fnn.sgd(STEP_SIZES[:-1]), epochs=6)
+    first = sweep(optimizer=fnn.sgd(STEP_SIZES[:-1]), epochs=4)
+    assert_same_bits(sweep(optimizer=fnn.sgd(STEP_SIZES[:-1]), epochs=2, state=first.state).state,
+                     whole.state)  # fmt: skip
+    options = {"checkpoint": tmp_path, "every": 2, "at_once": 4}
+    sweep(
+        optimizer=fnn.sgd(STEP_SIZES[:-1]), epochs=6, **options, callback=lambda done, _: done >= 2
+    )
+    resumed = sweep(optimizer=fnn.sgd(STEP_SIZES[:-1]), epochs=6, **options)
+    in_one_go = sweep(optimizer=fnn.sgd(STEP_SIZES[:-1]), epochs=6, at_once=4)
+    assert_same_bits(resumed.state, in_one_go.state)
+    assert_same_bits(resumed.history, in_one_go.history)

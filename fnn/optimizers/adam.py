@@ -44,6 +44,7 @@ class Adam:
     eps: Numbers = number()
 
     elementwise = True
+    ignores_rank = True
 
     def init(self, params: Params) -> AdamState:
         """The state before the first step."""

@@ -2,7 +2,7 @@
 
 from fnn import checks
 from fnn.config import config, number
-from fnn.optimizers.common import is_elementwise
+from fnn.optimizers.common import ignores_rank, is_elementwise
 from fnn.types import Optimizer, Params
 
 
@@ -16,6 +16,11 @@ class Chain:
     def elementwise(self) -> bool:
         """Where all members are."""
         return all(map(is_elementwise, self.optimizers))
+
+    @property
+    def ignores_rank(self) -> bool:
+        """Where all members do."""
+        return all(map(ignores_rank, self.optimizers))
 
     def init(self, params: Params) -> tuple:
         """The states of the members, in their order."""

@@ -20,6 +20,7 @@ class ClipByGlobalNorm:
     max_norm: Numbers = number()
 
     elementwise = True
+    ignores_rank = True
 
     def init(self, params: Params) -> tuple[()]:
         """Nothing is kept."""

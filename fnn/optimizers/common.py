@@ -42,6 +42,11 @@ def is_elementwise(optimizer: Optimizer) -> bool:
     return getattr(optimizer, "elementwise", False)
 
 
+def ignores_rank(optimizer: Optimizer) -> bool:
+    """Whether it says that it treats the numbers of matrices as those of vectors."""
+    return getattr(optimizer, "ignores_rank", False)
+
+
 def descend(rate: jax.Array, direction: Params) -> Params:
     """Updates: a step of that length against the direction."""
     return jax.tree.map(lambda d: -like_dtype(rate, d) * d, direction)

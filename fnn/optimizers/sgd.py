@@ -37,6 +37,7 @@ class Sgd:
     nesterov: bool = static()
 
     elementwise = True
+    ignores_rank = True
 
     def init(self, params: Params) -> SgdState:
         """The state before the first step."""

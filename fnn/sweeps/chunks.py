@@ -15,8 +15,8 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from fnn.partition import host_numbers
-from fnn.programs import Compiled
-from fnn.sweeps.host import empty_rows, rows_of, to_host, without_keys, write_rows
+from fnn.programs import kept
+from fnn.sweeps.host import rows_of, to_host, without_keys
 from fnn.sweeps.layout import layout_of, within_memory
 from fnn.sweeps.program import (
     Program,
@@ -28,6 +28,7 @@ from fnn.sweeps.program import (
     converted,
     goes_on,
 )
+from fnn.sweeps.store import Store
 from fnn.training.problem import Problem
 from fnn.training.state import FitState
 
@@ -83,9 +84,13 @@ class Runs:
         self._written = np.zeros(size, int)  # epochs of each lane's history
         self._first, self._epochs = 0, epochs
         self._chunks: list[_Chunk] = []
-        self._numbers = to_host(varied.traced)
-        like = jax.eval_shape(without_keys, like._replace(order_key=None))
-        self._store: Any = empty_rows(like, size)  # the states of all lanes, on the host
+        pairs = zip(varied.traced, varied.swept, strict=True)
+        # what all lanes share is used where it is
+        self._numbers = [
+            without_keys(leaf) if isinstance(leaf, jax.Array) and not own else to_host(leaf)
+            for leaf, own in pairs
+        ]
+        like = _without_keys(like)
         state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
         layout = layout_of(
             size,
@@ -96,14 +101,17 @@ class Runs:
         )
         while True:
             self._layout, mesh = layout, layout.mesh
-            self._program = Program(varied.structure, varied.swept, capacity, mesh)
+            accelerated = layout.own_memory
+            self._program = Program(varied.structure, varied.swept, capacity, mesh, accelerated)
             pairs = zip(self._numbers, varied.swept, strict=True)
             shared = [None if own else leaf for leaf, own in pairs]
             self._shared = jax.device_put(shared, self._place(PartitionSpec()))
             self._advance, needed = self._compiled(like)
             layout = within_memory(layout, needed)
             if layout == self._layout:
-                return
+                break
+        on_device = layout.own_memory and self._program.mesh is None
+        self._store = Store(like, size, self._place(PartitionSpec()) if on_device else None)
 
     @property
     def threads(self) -> int:
@@ -135,7 +143,7 @@ class Runs:
         Returns:
           Which lanes could go on or have ended by themselves; the others were left behind.
         """
-        self._store = jax.tree.map(np.array, state)
+        self._store.fill(jax.tree.map(np.array, state))
         self.epoch[:], self.best[:] = state.epoch, best_of(state)
         self._first = int(self.epoch.max())
         self.alive[:] = self.epoch == self._first
@@ -154,10 +162,10 @@ class Runs:
     def snapshot(self, done: int | None = None) -> dict[str, Any]:
         """All that it takes to go on from here, on the host; as after so many epochs, if told."""
         for chunk in self._chunks:
-            self._to_host(chunk)
+            self._to_store(chunk)
         done = self.done if done is None else done
         return {
-            "state": self._store,
+            "state": self._store.on_host(),
             "alive": self.alive,
             "epoch": self.epoch,
             "best": self.best,
@@ -167,7 +175,8 @@ class Runs:
 
     def restore(self, snapshot: dict[str, Any], done: int) -> None:
         """Goes on from there, where all lanes have begun as they did then."""
-        self._chunks, self._store, self.done = [], snapshot["state"], done
+        self._chunks, self.done = [], done
+        self._store.fill(snapshot["state"])
         self.alive, self.epoch = snapshot["alive"], snapshot["epoch"]
         # lanes that ended within a segment count its whole length, of which the rest is not kept
         self.best, self._written = snapshot["best"], np.minimum(snapshot["written"], done)
@@ -196,13 +205,15 @@ class Runs:
             self._deal()
 
     def collected(self) -> FitState:
-        """The states of all lanes on the host, without the order's key; all have ended here."""
+        """The states of all lanes, without the order's key; all have ended here."""
         self.alive[:] = False
         self._deal()
-        state, self._store = self._store, None
+        state = self._store.taken()
         for name, values in self.history.items():
             later = np.arange(values.shape[1]) >= self._written[:, None]
-            values[later] = np.repeat(state.latest[name], later.sum(axis=1), axis=0)
+            if later.any():
+                latest = jax.device_get(state.latest[name])
+                values[later] = np.repeat(latest, later.sum(axis=1), axis=0)
         return state
 
     def _run(self, index: int, first: int, epochs: int) -> None:
@@ -216,7 +227,7 @@ class Runs:
         chunk = _Chunk(lanes, traced, state)
         has_ended = self.done + epochs == self._epochs or not report.alive.any()
         # what has ended goes to the host while others are at work
-        self._chunks[index] = self._to_host(chunk) if has_ended else self._kept(chunk)
+        self._chunks[index] = self._to_store(chunk) if has_ended else self._kept(chunk)
         rows = len(lanes)
         self.alive[lanes] = report.alive[:rows]
         self.epoch[lanes] = report.epoch[:rows]
@@ -228,7 +239,7 @@ class Runs:
     def _deal(self) -> None:
         """Makes the chunks anew, of the lanes that live."""
         for chunk in self._chunks:
-            self._to_host(chunk)
+            self._to_store(chunk)
         self._chunks = []
         for lanes in self._dealt(np.flatnonzero(self.alive)):
             traced, state = self._traced(lanes), None
@@ -238,18 +249,18 @@ class Runs:
 
     def _kept(self, chunk: _Chunk) -> _Chunk:
         """The chunk, its state where it belongs."""
-        return chunk if self._layout.resident else self._to_host(chunk)
+        return chunk if self._layout.resident else self._to_store(chunk)
 
-    def _to_host(self, chunk: _Chunk) -> _Chunk:
-        """The chunk, its state on the host."""
+    def _to_store(self, chunk: _Chunk) -> _Chunk:
+        """The chunk, its state among those of all lanes."""
         if chunk.state is not None:
             state = converted(self._program, "unpack", chunk.traced, chunk.state)
-            write_rows(self._store, chunk.lanes, jax.device_get(state))
+            self._store.write(chunk.lanes, state)
         return chunk._replace(state=None)
 
     def _stored(self, lanes: np.ndarray) -> FitState:
-        """The state of a chunk of these lanes, as the host has it."""
-        return rows_of(self._store, self._rows(lanes))
+        """The state of a chunk of these lanes, from those of all lanes."""
+        return self._store.rows(self._rows(lanes))
 
     def _dealt(self, lanes: np.ndarray) -> list[np.ndarray]:
         """The lanes of each chunk."""
@@ -291,22 +302,35 @@ class Runs:
 
         traced = self._traced(np.zeros(1, int))
         traced = jax.tree.map(lambda leaf: placed(leaf, leaf.sharding), traced)
-        of_chunk = self._program, "pack", traced, jax.tree.map(of_lanes, like)
-        state = converted.of(*of_chunk).eval_shape(*of_chunk)
-        state = jax.tree.map(placed, state)
-        number = jax.ShapeDtypeStruct((), np.int32)
-        args = traced, state, number, number
-        advance = advance_on(own_memory=layout.own_memory, one_core=layout.threads > 1)
-        leaves, structure = jax.tree.flatten(args)
-        needed = _bytes_of(advance, self._program, structure, tuple(leaves))
-        return advance.of(self._program, *args).lower(self._program, *args).compile(), needed
+        leaves, structure = jax.tree.flatten((traced, like))
+        shapes = tuple((leaf.shape, leaf.dtype, getattr(leaf, "sharding", None)) for leaf in leaves)
+
+        def compile_it() -> tuple[Callable, int]:
+            of_chunk = self._program, "pack", traced, jax.tree.map(of_lanes, like)
+            state = jax.tree.map(placed, converted.of(*of_chunk).eval_shape(*of_chunk))
+            number = jax.ShapeDtypeStruct((), np.int32)
+            args = self._program, traced, state, number, number
+            advance = advance_on(own_memory=layout.own_memory, one_core=layout.threads > 1)
+            executable = advance.of(*args).lower(*args).compile()
+            return executable, _bytes_of(executable)
+
+        return kept((self._program, layout, structure, shapes), compile_it)
+
+
+def _without_keys(like: FitState) -> FitState:
+    """The shapes of a lane's state without the order's key, others as `KeyData`."""
+    leaves, structure = jax.tree.flatten(like._replace(order_key=None))
+    shapes = tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves)
+    return _shapes_without_keys(structure, shapes)
 
 
 @functools.lru_cache(maxsize=64)
-def _bytes_of(advance: Compiled, program: Program, structure: Any, leaves: tuple) -> int:
-    """What a chunk takes on a device. To ask the compiler takes milliseconds."""
-    args = program, *jax.tree.unflatten(structure, leaves)
-    lowered = advance.of(*args).lower(*args)
-    memory = lowered.compile().memory_analysis()
+def _shapes_without_keys(structure: Any, shapes: tuple) -> FitState:
+    return jax.eval_shape(without_keys, jax.tree.unflatten(structure, shapes))
+
+
+def _bytes_of(executable: Any) -> int:
+    """What a chunk takes on a device, by the compiler's account."""
+    memory = executable.memory_analysis()
     parts = ("temp", "argument", "output")
     return sum(getattr(memory, f"{part}_size_in_bytes", 0) for part in parts)

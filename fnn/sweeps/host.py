@@ -1,4 +1,4 @@
-"""Trees that the host can hold: NumPy arrays, of which rows can be taken and written."""
+"""Trees of lanes, on the host as NumPy arrays or on a device: rows are taken and written."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.config import config, number, static
+from fnn.programs import compiled
 
 
 @config
@@ -72,6 +73,24 @@ def write_rows(tree: Any, rows: np.ndarray, values: Any) -> None:
 def empty_rows(like: Any, rows: int) -> Any:
     """So many rows of what is like this, not yet written."""
     return jax.tree.map(lambda leaf: np.empty((rows, *leaf.shape), leaf.dtype), like)
+
+
+@compiled()
+def gathered(tree: Any, rows: Any) -> Any:
+    """`rows_of` a tree on a device."""
+    return rows_of(tree, rows)
+
+
+@compiled(donate_argnums=0)
+def scattered(tree: Any, rows: Any, values: Any) -> Any:
+    """A tree on a device with `values` in these rows; those beyond its end are left out."""
+    return jax.tree.map(lambda leaf, new: leaf.at[rows].set(new, mode="drop"), tree, values)
+
+
+@compiled(0)
+def zero_rows(rows: int, like: Any) -> Any:
+    """So many rows of zeros on a device, of what is like a row of this."""
+    return jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape[1:]), leaf.dtype), like)
 
 
 def is_key(leaf: Any) -> bool:

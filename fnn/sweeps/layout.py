@@ -16,6 +16,9 @@ _MOST_LANES = 144
 # Where lanes are going to end, each core has so many chunks to begin with, if they do not come
 # too small: so all cores have some left when most lanes have ended.
 _CHUNKS, _LEAST_LANES = 8, 32
+# Where memory is the devices' own, a step over states of fewer bytes takes as long as its kernels
+# take to start: to cut those lanes into chunks would only multiply the kernels.
+_LEAST_BYTES = 2**26
 # Lanes that lie along vectors are to fill the widest that there are.
 VECTOR = 16
 # So much memory may be taken to spare small states the way to the host and back.
@@ -63,7 +66,8 @@ def layout_of(
         workers = threads * len(devices)
         most = size if own_memory else min(max(2, _NEAR_BYTES // state_bytes), _MOST_LANES)
         if lanes_end:
-            most = min(most, max(_LEAST_LANES, -(-size // (_CHUNKS * workers))))
+            least = _LEAST_BYTES // state_bytes if own_memory else 0
+            most = min(most, max(_LEAST_LANES, least, -(-size // (_CHUNKS * workers))))
         rounds = -(-size // (most * workers))
         at_once = -(-size // (rounds * workers))
         if along_vectors:

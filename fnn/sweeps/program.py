@@ -16,7 +16,7 @@ from fnn.sweeps.host import with_keys, without_keys
 from fnn.sweeps.lanes_last import is_small, scanned_lanes_last, stored
 from fnn.training.packing import Packing, packing_of
 from fnn.training.problem import Problem
-from fnn.training.run import carried, epochs_from, has_ended, scanned
+from fnn.training.run import Steps, carried, epochs_from, has_ended, scanned
 from fnn.training.state import Beginning, FitState, begin_state
 from fnn.training.step import TrainState
 from fnn.types import Loss
@@ -41,6 +41,8 @@ class Program(NamedTuple):
     """How many epochs a call holds."""
     mesh: Mesh | None
     """The devices that share a chunk, if there are several."""
+    accelerated: bool = False
+    """Whether it is for an accelerator, which has memory of its own."""
 
 
 class Report(NamedTuple):
@@ -104,7 +106,7 @@ def _advance(
 
     def one(traced: list, state: FitState, first: jax.Array, last: jax.Array):
         problem, order_key = merge(program.structure, with_keys(traced))
-        steps = scanned_lanes_last if along_vectors(problem) else scanned_features_first
+        steps = _steps_for(program, problem)
         state = with_keys(state)._replace(order_key=order_key)
         packing = _packing_for(problem)
         state, history = epochs_from(problem, packing, state, first, last, program.capacity, steps)
@@ -118,6 +120,19 @@ def best_of(state: FitState) -> jax.Array:
     """The best value of the monitor so far, NaN where the run diverged."""
     (value,) = state.best_value.values()
     return jnp.where(state.diverged_at < 0, value, jnp.nan)
+
+
+def _steps_for(program: Program, problem: Problem) -> Steps:
+    """How the lanes of a chunk make an epoch's steps, by what the platform is fast at.
+
+    A CPU pays for each number that is not part of a vector, and for each matrix that is copied: so
+    the lanes of small networks lie last, and larger ones hand on `(units, rows)`. An accelerator
+    pays for each kernel, and its compiler lays out matrices as it likes: there the run's own steps
+    are the fewest kernels.
+    """
+    if program.accelerated:
+        return scanned
+    return scanned_lanes_last if along_vectors(problem) else scanned_features_first
 
 
 @functools.cache

@@ -23,6 +23,17 @@ def _any_lane_of_many(axis_size: int, in_batched: list[bool], live: jax.Array):
     return any_lane(jnp.any(live, axis=0)), False
 
 
+def stored_first(tree: Any) -> Any:
+    """The tree, which an accelerator is to store before it computes what reads it.
+
+    There each use of a value is a kernel of its own where the compiler computes the value anew for
+    each; of what is stored, one kernel makes all. On a CPU it is nothing.
+    """
+    return jax.lax.platform_dependent(
+        tree, cpu=lambda tree: tree, default=jax.lax.optimization_barrier
+    )
+
+
 def overwritten(tree: Any, condition: jax.Array, values: Any) -> Any:
     """`values` where the condition holds, else `tree`, for nothing where no lane's does.
 

@@ -4,8 +4,9 @@ Every array of the parameters costs several kernels a step in the optimizer, eac
 called and to be compiled. So small leaves lie side by side in one array. Larger matrices
 are turned around where the layer has few outputs, as its gradient is faster that way.
 
-An optimizer that says it is `elementwise` cannot tell the difference. Others find their
-parameters as they know them.
+An optimizer that says it is `elementwise` cannot tell the difference; one that says it
+`ignores_rank` may find matrices and vectors in one array. Others find their parameters as they
+know them.
 """
 
 import itertools
@@ -16,11 +17,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fnn.optimizers.common import is_elementwise
+from fnn.optimizers.common import ignores_rank, is_elementwise
 from fnn.types import Optimizer, Params
 
 # numbers; beyond, the calls saved are no longer worth the copying
 _SMALL = 1024
+# numbers; larger matrices are read by products that have to copy them out of a longer array
+_TINY = 256
 # outputs; with more, the other way around is as fast, and turning costs a copy
 _FEW = 256
 
@@ -38,7 +41,7 @@ def packing_of(optimizer: Optimizer, params: Params) -> Packing:
     if not is_elementwise(optimizer):
         return Packing(lambda tree: tree, lambda tree: tree)
     leaves, structure = jax.tree.flatten(params)
-    groups = [list(group) for group in _groups(leaves)]
+    groups = [list(group) for group in _groups(leaves, by_rank=not ignores_rank(optimizer))]
 
     def pack(params: Params) -> tuple[jax.Array, ...]:
         leaves = jax.tree.leaves(params)
@@ -55,13 +58,16 @@ def packing_of(optimizer: Optimizer, params: Params) -> Packing:
     return Packing(_wherever(params, pack), _wherever(packed, unpack))
 
 
-def _groups(leaves: list[Any]) -> Iterator[list[int]]:
-    """Which leaves are carried together: small ones of one type, matrices apart from vectors."""
+def _groups(leaves: list[Any], *, by_rank: bool) -> Iterator[list[int]]:
+    """Which leaves are carried together: small ones of one type, matrices apart from vectors where
+    they are not tiny, or by rank.
+    """
 
     def kind(index: int) -> tuple:
         leaf = leaves[index]
         alone = index if leaf.size > _SMALL else -1
-        return alone, leaf.ndim >= 2, str(leaf.dtype)
+        apart = leaf.ndim >= 2 and (by_rank or leaf.size > _TINY)
+        return alone, apart, str(leaf.dtype)
 
     for _, group in itertools.groupby(sorted(range(len(leaves)), key=kind), key=kind):
         yield list(group)
@@ -73,7 +79,7 @@ def _joined(leaves: list[jax.Array]) -> jax.Array:
         (leaf,) = leaves
         return leaf.T if _is_turned(leaf.shape) else leaf
     flat = jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
-    return flat[None] if leaves[0].ndim >= 2 else flat
+    return flat[None] if all(leaf.ndim >= 2 for leaf in leaves) else flat
 
 
 def _is_turned(shape: tuple[int, ...]) -> bool:

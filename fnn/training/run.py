@@ -18,7 +18,7 @@ from fnn.evaluation import measure, predict
 from fnn.partition import Structure, host_numbers, merge, split
 from fnn.programs import compiled
 from fnn.stopping import EarlyStopping
-from fnn.training.control import any_lane, overwritten
+from fnn.training.control import any_lane, overwritten, stored_first
 from fnn.training.packing import Packing, packing_of
 from fnn.training.problem import Problem, checked_problem
 from fnn.training.state import Beginning, FitState, begin_state, checked_state
@@ -177,7 +177,8 @@ def scanned(
 
     def step(train: TrainState, batch: tuple):
         rows, shares = batch
-        return advance(*problem[:3], train, *take(problem.data, rows), shares, packing.unpack)
+        x, y = take(problem.data, rows)
+        return advance(*problem[:3], train, x, y, shares, packing.unpack, stored_first)
 
     train, losses = jax.lax.scan(step, train, (dealt.rows, dealt.shares))
     return train, summary(losses, dealt.weights, train.params)

@@ -101,11 +101,12 @@ def advance(
     y: Any,
     shares: Any,
     seen: Callable[[Params], Params] = lambda params: params,
+    ready: Callable[[Params], Params] = lambda grads: grads,
 ) -> tuple[TrainState, jax.Array]:
     """`train_step` of a checked batch.
 
     `shares` are those of the rows in the mean loss, None for equal ones; `seen` makes the
-    network's parameters of those in the state.
+    network's parameters of those in the state, `ready` what the optimizer sees of the gradients.
     """
     key = jax.random.fold_in(state.key, state.step)
 
@@ -117,6 +118,6 @@ def advance(
         return mean_by_shares(losses, shares)
 
     value, grads = jax.value_and_grad(objective)(state.params)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    updates, opt_state = optimizer.update(ready(grads), state.opt_state, state.params)
     params = apply_updates(state.params, updates)
     return TrainState(params, opt_state, state.step + 1, state.key), value

@@ -1,0 +1,60 @@
+"""The states of all lanes of a sweep, while their chunks come and go."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Sharding
+
+from fnn.sweeps.host import empty_rows, gathered, rows_of, scattered, write_rows, zero_rows
+from fnn.training.state import FitState
+
+
+class Store:
+    """A row per lane: on the host, or on an accelerator, from where it would be slow to move."""
+
+    def __init__(self, like: FitState, size: int, device: Sharding | None):
+        """Has no states yet.
+
+        Args:
+          like: The shapes of the state of one lane, keys as `KeyData`.
+          size: The number of lanes.
+          device: The accelerator that keeps the states; None for the host.
+        """
+        self._size, self._device = size, device
+        # on an accelerator the first states that come may be those of all lanes
+        self._states: Any = empty_rows(like, size) if device is None else None
+
+    def fill(self, states: FitState) -> None:
+        """Takes the states of all lanes."""
+        self._states = states if self._device is None else jax.device_put(states, self._device)
+
+    def write(self, lanes: np.ndarray, states: FitState) -> None:
+        """Takes the states of these lanes, the first rows of a chunk's."""
+        if self._device is None:
+            write_rows(self._states, lanes, jax.device_get(states))
+            return
+        chunk = len(jax.tree.leaves(states)[0])
+        if len(lanes) == chunk == self._size:  # all of them, which are in order
+            self._states = states
+            return
+        if self._states is None:
+            self._states = zero_rows(self._size, states)
+        # the others of the chunk only fill it up: a row beyond the last one is left out
+        rows = np.pad(lanes, (0, chunk - len(lanes)), constant_values=self._size)
+        self._states = scattered(self._states, rows.astype(np.int32), states)
+
+    def rows(self, rows: np.ndarray) -> FitState:
+        """The states of these lanes."""
+        if self._device is None:
+            return rows_of(self._states, rows)
+        return gathered(self._states, rows.astype(np.int32))
+
+    def on_host(self) -> FitState:
+        """The states of all lanes as NumPy arrays."""
+        return jax.device_get(self._states)
+
+    def taken(self) -> FitState:
+        """The states of all lanes, which are then kept no longer."""
+        states, self._states = self._states, None
+        return states
