@@ -20,18 +20,8 @@ _SHARE = 0.5
 # the share of the programs that go at once, as the maps take some time to count
 _PART = 4
 
-_kept: collections.OrderedDict[Hashable, Any] = collections.OrderedDict()
-_lock = threading.RLock()
-
-
-def kept(key: Hashable, make: Callable[[], Any]) -> Any:
-    """What was made for this key, or is made now: it holds a program, and may be let go."""
-    with _lock:
-        if key not in _kept:
-            _make_room()
-            _kept[key] = make()
-        _kept.move_to_end(key)
-        return _kept[key]
+_kept: collections.OrderedDict[Hashable, jax.stages.Wrapped] = collections.OrderedDict()
+_lock = threading.Lock()
 
 
 class Compiled:
@@ -48,7 +38,13 @@ class Compiled:
         traced = [arg for index, arg in enumerate(args) if index not in self._static]
         leaves, structure = jax.tree.flatten(traced)
         shapes = tuple(map(np.shape, leaves))
-        return kept((self, static, structure, shapes), self._jitted)
+        key = self, static, structure, shapes
+        with _lock:
+            if key not in _kept:
+                _make_room()
+                _kept[key] = self._jitted()
+            _kept.move_to_end(key)
+            return _kept[key]
 
     def __call__(self, *args: Any) -> Any:
         """What the function returns, by its program for arguments like these."""

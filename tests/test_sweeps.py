@@ -835,3 +835,17 @@ def test_what_stays_on_a_device_is_saved_and_continued(as_on_an_accelerator, tmp
     in_one_go = sweep(optimizer=fnn.sgd(STEP_SIZES[:-1]), epochs=6, at_once=4)
     assert_same_bits(resumed.state, in_one_go.state)
     assert_same_bits(resumed.history, in_one_go.history)
+
+
+def test_another_precision_of_products_is_another_program(monkeypatch):
+    asked = []
+    scanned = program.epochs_from
+    monkeypatch.setattr(
+        program, "epochs_from",
+        lambda *args: asked.append(jax.config.jax_default_matmul_precision) or scanned(*args),
+    )  # fmt: skip
+    optimizer = fnn.adam(np.array([1e-3, 1.234e-2, 0.1]))
+    sweep(optimizer=optimizer, epochs=5)
+    with jax.default_matmul_precision("float32"):
+        sweep(optimizer=optimizer, epochs=5)
+    assert asked == [None, "float32"]

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from fnn.partition import host_numbers
-from fnn.programs import kept
+from fnn.programs import Compiled
 from fnn.sweeps.host import rows_of, to_host, without_keys
 from fnn.sweeps.layout import layout_of, within_memory
 from fnn.sweeps.program import (
@@ -302,19 +302,22 @@ class Runs:
 
         traced = self._traced(np.zeros(1, int))
         traced = jax.tree.map(lambda leaf: placed(leaf, leaf.sharding), traced)
-        leaves, structure = jax.tree.flatten((traced, like))
-        shapes = tuple((leaf.shape, leaf.dtype, getattr(leaf, "sharding", None)) for leaf in leaves)
+        leaves, structure = jax.tree.flatten((traced, jax.tree.map(of_lanes, like)))
+        state = jax.tree.map(placed, _packed_shapes(self._program, structure, tuple(leaves)))
+        number = jax.ShapeDtypeStruct((), np.int32)
+        args = self._program, traced, state, number, number
+        advance = advance_on(own_memory=layout.own_memory, one_core=layout.threads > 1)
+        # JAX remembers it, by its settings too, such as the precision of products
+        executable = advance.of(*args).lower(*args).compile()
+        leaves, structure = jax.tree.flatten(args[1:])
+        return executable, _bytes_of(advance, self._program, structure, tuple(leaves))
 
-        def compile_it() -> tuple[Callable, int]:
-            of_chunk = self._program, "pack", traced, jax.tree.map(of_lanes, like)
-            state = jax.tree.map(placed, converted.of(*of_chunk).eval_shape(*of_chunk))
-            number = jax.ShapeDtypeStruct((), np.int32)
-            args = self._program, traced, state, number, number
-            advance = advance_on(own_memory=layout.own_memory, one_core=layout.threads > 1)
-            executable = advance.of(*args).lower(*args).compile()
-            return executable, _bytes_of(executable)
 
-        return kept((self._program, layout, structure, shapes), compile_it)
+@functools.lru_cache(maxsize=64)
+def _packed_shapes(program: Program, structure: Any, leaves: tuple) -> FitState:
+    """The shapes of a chunk's states as its program carries them; to trace takes milliseconds."""
+    args = program, "pack", *jax.tree.unflatten(structure, leaves)
+    return converted.of(*args).eval_shape(*args)
 
 
 def _without_keys(like: FitState) -> FitState:
@@ -329,8 +332,10 @@ def _shapes_without_keys(structure: Any, shapes: tuple) -> FitState:
     return jax.eval_shape(without_keys, jax.tree.unflatten(structure, shapes))
 
 
-def _bytes_of(executable: Any) -> int:
-    """What a chunk takes on a device, by the compiler's account."""
-    memory = executable.memory_analysis()
+@functools.lru_cache(maxsize=64)
+def _bytes_of(advance: Compiled, program: Program, structure: Any, leaves: tuple) -> int:
+    """What a chunk takes on a device. To ask the compiler takes milliseconds."""
+    args = program, *jax.tree.unflatten(structure, leaves)
+    memory = advance.of(*args).lower(*args).compile().memory_analysis()
     parts = ("temp", "argument", "output")
     return sum(getattr(memory, f"{part}_size_in_bytes", 0) for part in parts)
