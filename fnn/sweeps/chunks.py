@@ -317,7 +317,8 @@ class Runs:
 def _packed_shapes(program: Program, structure: Any, leaves: tuple) -> FitState:
     """The shapes of a chunk's states as its program carries them; to trace takes milliseconds."""
     args = program, "pack", *jax.tree.unflatten(structure, leaves)
-    return converted.of(*args).eval_shape(*args)
+    jitted: Any = converted.of(*args)
+    return jitted.eval_shape(*args)
 
 
 def _without_keys(like: FitState) -> FitState:
