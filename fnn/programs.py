@@ -19,6 +19,8 @@ import numpy as np
 _SHARE = 0.5
 # the share of the programs that go at once, as the maps take some time to count
 _PART = 4
+# programs at most, where the system does not count memory maps
+_MOST = 1024
 
 _kept: collections.OrderedDict[Hashable, jax.stages.Wrapped] = collections.OrderedDict()
 _lock = threading.Lock()
@@ -86,7 +88,9 @@ def _most_maps() -> float:
 
 
 def _make_room() -> None:
-    """Lets programs go, the oldest first, until there is room for more."""
+    """Lets programs go, the oldest first, until there is room for one more."""
+    while len(_kept) >= _MOST:
+        _kept.popitem(last=False)
     if memory_maps() <= _most_maps():
         return
     while _kept:

@@ -62,6 +62,15 @@ def test_the_oldest_programs_are_let_go_first(monkeypatch):
     assert shapes == [(2, (2,)), (2, (3,))]
 
 
+def test_there_are_only_so_many_programs(monkeypatch):
+    scaled, shapes = counted()
+    monkeypatch.setattr(programs, "_kept", type(programs._kept)())
+    monkeypatch.setattr(programs, "_MOST", 3)
+    for rows in (1, 2, 3, 4, 4, 3, 2, 1):
+        scaled(2, np.ones(rows, np.float32))
+    assert [rows for _, (rows,) in shapes] == [1, 2, 3, 4, 1]
+
+
 @on_linux
 def test_what_is_let_go_gives_its_memory_maps_back(monkeypatch, key):
     x = np.ones((8, 2), np.float32)
