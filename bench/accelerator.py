@@ -196,7 +196,7 @@ def sweep_program(
     setup = checked_setup("sweep", arguments, how, key=key, state=None, order_key=None,
                           shared_order=True, labels=None, allow_padding=True)  # fmt: skip
     structure, traced, swept = setup.varied
-    program = Program(structure, swept, _EPOCHS, None, accelerated=True)
+    program = Program(structure, swept, _EPOCHS, None, own_memory=True)
     traced = to_host(traced)
     state = begin.of(program, traced, setup.begin_at).eval_shape(program, traced, setup.begin_at)
     number = jax.ShapeDtypeStruct((), np.int32)

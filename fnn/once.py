@@ -1,7 +1,7 @@
 """Facts about JAX arrays, found out once: the arrays never change."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -38,15 +38,15 @@ def all_finite(value: jax.Array | np.ndarray) -> bool:
     Found out where the array is: on a device with memory of its own by a reduction, of which one
     bool comes back.
     """
-    if isinstance(value, jax.Array) and has_own_memory(value):
+    if isinstance(value, jax.Array) and has_own_memory(value.devices()):
         with jax.debug_nans(False), jax.debug_infs(False):
             return bool(jax.device_get(_isfinite_all(value)))
     return bool(np.isfinite(np.asarray(jax.device_get(value))).all())
 
 
-def has_own_memory(value: jax.Array) -> bool:
-    """Whether an array is on devices with memory of their own, as accelerators have."""
-    return any(device.memory_stats() for device in value.devices())
+def has_own_memory(devices: Iterable[Any]) -> bool:
+    """Whether devices have memory of their own, as accelerators do."""
+    return any(device.memory_stats() for device in devices)
 
 
 @jax.jit

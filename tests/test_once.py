@@ -62,7 +62,7 @@ def test_data_are_looked_at_once_for_many_fits(monkeypatch, key):
 def test_values_on_an_accelerator_are_looked_at_there(monkeypatch):
     """Taken for one: the array is fetched only to say where it is not finite."""
     fetched = []
-    monkeypatch.setattr(once, "has_own_memory", lambda value: True)
+    monkeypatch.setattr(once, "has_own_memory", lambda devices: True)
     get = jax.device_get
     monkeypatch.setattr(jax, "device_get", lambda v: fetched.append(v.shape) or get(v))
     good, bad = jnp.ones((2, 3)), jnp.ones((2, 3)).at[1, 2].set(jnp.nan)

@@ -518,6 +518,15 @@ def test_all_lanes_have_a_place(monkeypatch, cores, size, state_bytes, lanes_end
         assert place(at_once=3).chunk == 3 * devices
 
 
+def test_an_accelerator_cuts_lanes_only_where_their_states_are_large(monkeypatch):
+    """Small ones cost the start of their kernels, so often as there are chunks."""
+    monkeypatch.setattr("fnn.sweeps.layout.has_own_memory", lambda devices: True)
+    place = functools.partial(layout_of, along_vectors=False, lanes_end=True, at_once=None)
+    assert place(10_000, 1_300).chunk >= 10_000
+    assert place(1_000, 2**24).chunk <= 150
+    assert place(10_000, 1_300).threads == 1
+
+
 def test_chunks_shrink_until_they_fit_into_memory(monkeypatch):
     monkeypatch.setattr("fnn.sweeps.layout._free_bytes", lambda device: 1000)
     layout = Layout(tuple(jax.devices()), False, threads=2, chunk=20, resident=False)
@@ -849,3 +858,18 @@ def test_another_precision_of_products_is_another_program(monkeypatch):
     with jax.default_matmul_precision("float32"):
         sweep(optimizer=optimizer, epochs=5)
     assert asked == [None, "float32"]
+
+
+def test_the_precision_of_products_is_honoured(key):
+    net = fnn.mlp((40, 40, 2))  # whose products are not written out as sums
+    x, y = np.ones((40, 40), np.float32), np.ones((40, 2), np.float32)
+    params, metrics = net.init(key), {"loss": fnn.squared_error}
+    calls = [
+        lambda x: net.apply(params, x),
+        lambda x: fnn.evaluate(net, params, (x, y), metrics),
+        lambda x: fnn.fit(net, fnn.squared_error, fnn.sgd(0.1), (x, y), key=key, epochs=2).epochs,
+    ]
+    for call in calls:
+        assert "HIGHEST" not in str(jax.make_jaxpr(call)(x))
+        with jax.default_matmul_precision("float32"):
+            assert "HIGHEST" in str(jax.make_jaxpr(call)(x))

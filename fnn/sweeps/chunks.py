@@ -101,8 +101,9 @@ class Runs:
         )
         while True:
             self._layout, mesh = layout, layout.mesh
-            accelerated = layout.own_memory
-            self._program = Program(varied.structure, varied.swept, capacity, mesh, accelerated)
+            self._program = Program(
+                varied.structure, varied.swept, capacity, mesh, layout.own_memory
+            )
             pairs = zip(self._numbers, varied.swept, strict=True)
             shared = [None if own else leaf for leaf, own in pairs]
             self._shared = jax.device_put(shared, self._place(PartitionSpec()))

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from fnn.once import has_own_memory
+
 # Where memory is the machine's own, the states of a device's lanes are to take no more than
 # caches hold well (measured in `bench/README.md`), and beyond so many lanes a small network's
 # step gets slower.
@@ -60,7 +62,7 @@ def layout_of(
       at_once: Lanes in a chunk on each device, or None to choose.
     """
     devices = tuple(jax.local_devices())
-    own_memory = bool(devices[0].memory_stats())
+    own_memory = has_own_memory(devices)
     threads = 1 if own_memory else max(1, _cores() // len(devices))
     if at_once is None:
         workers = threads * len(devices)

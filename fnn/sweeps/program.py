@@ -41,8 +41,8 @@ class Program(NamedTuple):
     """How many epochs a call holds."""
     mesh: Mesh | None
     """The devices that share a chunk, if there are several."""
-    accelerated: bool = False
-    """Whether it is for an accelerator, which has memory of its own."""
+    own_memory: bool
+    """Whether the devices have memory of their own, as accelerators do."""
 
 
 class Report(NamedTuple):
@@ -130,7 +130,7 @@ def _steps_for(program: Program, problem: Problem) -> Steps:
     pays for each kernel, and its compiler lays out matrices as it likes: there the run's own steps
     are the fewest kernels.
     """
-    if program.accelerated:
+    if program.own_memory:
         return scanned
     return scanned_lanes_last if along_vectors(problem) else scanned_features_first
 

@@ -24,10 +24,10 @@ def _any_lane_of_many(axis_size: int, in_batched: list[bool], live: jax.Array):
 
 
 def stored_first(tree: Any) -> Any:
-    """The tree, which an accelerator is to store before it computes what reads it.
+    """The same tree. An accelerator stores it before it computes anything from it.
 
-    There each use of a value is a kernel of its own where the compiler computes the value anew for
-    each; of what is stored, one kernel makes all. On a CPU it is nothing.
+    Otherwise its compiler may compute a gradient again for each moment of Adam, in a kernel each;
+    one kernel updates all that reads stored gradients. A CPU does nothing here.
     """
     return jax.lax.platform_dependent(
         tree, cpu=lambda tree: tree, default=jax.lax.optimization_barrier
