@@ -11,15 +11,40 @@ training run is one compiled program. In the order of the textbook:
     updates, state = opt.update(grads, state, params)     the update
     run = fnn.fit(net, loss, opt, (x, y), ...)            all of it, over epochs
     fnn.evaluate(net, run.best_params, (xt, yt), ...)     on data held out
+
+The chapters, with the names of each; `help(fnn.mlp)` and so on say more:
+
+    Data            encode, train_test_split, class_weights; standard_scaler,
+                    min_max_scaler, robust_scaler, quantile_scaler
+    Neurons         identity, sigmoid, tanh, relu, softmax; more in `fnn.activations`;
+                    first weights in `fnn.initializers`
+    Networks        mlp, and Model for one of your own; `print(net.summary())`
+    Losses          squared_error, absolute_error, huber; softmax_cross_entropy and
+                    sigmoid_cross_entropy on logits, cross_entropy and
+                    binary_cross_entropy on probabilities (`fnn.losses`)
+    Optimizers      sgd, adam, adamw, chain, clip_by_global_norm, add_decayed_weights;
+                    apply_updates
+    Learning rates  linear_decay, exponential_decay, cosine_decay, warmup_cosine_decay,
+                    piecewise_constant (`fnn.schedules`)
+    Training        fit, early_stopping; train, with a progress bar and checkpoints;
+                    init_state and train_step for a loop of your own; diagnose
+    Evaluation      evaluate; accuracy, precision, recall, f1, roc_auc,
+                    confusion_matrix, mean_absolute_error, mean_squared_error,
+                    root_mean_squared_error, r2 (`fnn.metrics`)
+    Many networks   sweep, product, lanes, halving; cross_validate
+    Files           save, load, load_metadata
+    Pictures        `fnn.plots`, which needs matplotlib
 """
 
 from fnn import activations, initializers, losses, metrics, schedules
+from fnn._core.table import Table
 from fnn.activations import identity, relu, sigmoid, softmax, tanh
-from fnn.data import StandardScaler, class_weights, standard_scaler, train_test_split
-from fnn.diagnosis import Diagnosis, diagnose
-from fnn.driver import train
+from fnn.cross_validation.cross_validate import cross_validate
+from fnn.cross_validation.result import CrossValidation
+from fnn.data import class_weights, train_test_split
 from fnn.evaluation import evaluate
 from fnn.files import CheckpointError, load, load_metadata, save
+from fnn.frames import Encoded, Encoder, encode
 from fnn.losses import (
     absolute_error,
     binary_cross_entropy,
@@ -41,8 +66,8 @@ from fnn.metrics import (
     roc_auc,
     root_mean_squared_error,
 )
-from fnn.model import Model
-from fnn.network import MLP, Layer, mlp
+from fnn.networks.mlp import MLP, Layer, mlp
+from fnn.networks.model import Model
 from fnn.optimizers import (
     Adam,
     AdamState,
@@ -60,6 +85,16 @@ from fnn.optimizers import (
     clip_by_global_norm,
     sgd,
 )
+from fnn.scalers import (
+    MinMaxScaler,
+    QuantileScaler,
+    RobustScaler,
+    StandardScaler,
+    min_max_scaler,
+    quantile_scaler,
+    robust_scaler,
+    standard_scaler,
+)
 from fnn.schedules import (
     CosineDecay,
     ExponentialDecay,
@@ -72,9 +107,16 @@ from fnn.schedules import (
     piecewise_constant,
     warmup_cosine_decay,
 )
-from fnn.stopping import EarlyStopping, early_stopping
-from fnn.sweeps import Halving, Lanes, Sweep, Table, halving, lanes, product, sweep
-from fnn.training import Fit, FitState, TrainState, fit, init_state, train_step
+from fnn.sweeps.columns import Lanes, lanes, product
+from fnn.sweeps.halving import Halving, halving
+from fnn.sweeps.result import Sweep
+from fnn.sweeps.sweep import sweep
+from fnn.training.diagnosis import Diagnosis, diagnose
+from fnn.training.fit import Fit, fit
+from fnn.training.state import FitState
+from fnn.training.step import TrainState, init_state, train_step
+from fnn.training.stopping import EarlyStopping, early_stopping
+from fnn.training.train import train
 
 __version__ = "0.1.0"
 
@@ -88,8 +130,11 @@ __all__ = [
     "CheckpointError",
     "ClipByGlobalNorm",
     "CosineDecay",
+    "CrossValidation",
     "Diagnosis",
     "EarlyStopping",
+    "Encoded",
+    "Encoder",
     "ExponentialDecay",
     "Fit",
     "FitState",
@@ -97,8 +142,11 @@ __all__ = [
     "Lanes",
     "Layer",
     "LinearDecay",
+    "MinMaxScaler",
     "Model",
     "PiecewiseConstant",
+    "QuantileScaler",
+    "RobustScaler",
     "Sgd",
     "SgdState",
     "StandardScaler",
@@ -120,8 +168,10 @@ __all__ = [
     "confusion_matrix",
     "cosine_decay",
     "cross_entropy",
+    "cross_validate",
     "diagnose",
     "early_stopping",
+    "encode",
     "evaluate",
     "exponential_decay",
     "f1",
@@ -139,13 +189,16 @@ __all__ = [
     "mean_absolute_error",
     "mean_squared_error",
     "metrics",
+    "min_max_scaler",
     "mlp",
     "piecewise_constant",
     "precision",
     "product",
+    "quantile_scaler",
     "r2",
     "recall",
     "relu",
+    "robust_scaler",
     "roc_auc",
     "root_mean_squared_error",
     "save",

@@ -125,7 +125,7 @@ def tell_plan(title: str, net: fnn.MLP, x: Any, x_val: Any, x_test: Any) -> None
 def tell_end(run: fnn.Fit, limit: int) -> None:
     """Prints how long the run was and why it ended."""
     if run.diverged_at >= 0:
-        reason = f"epoch {run.diverged_at} broke and was undone"
+        reason = f"epoch {run.diverged_at} broke and was rolled back"
     elif run.epochs == limit:
         reason = "all done"
     elif run.state.wait >= PATIENCE:
@@ -164,7 +164,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m fnn",
         description="Trains a small network on data that come with scikit-learn, stops early, "
         "measures it on rows it has never seen, prints the metrics and draws a picture.",
-        epilog="Ctrl-C ends the training and goes on with what is there.",
+        epilog="Ctrl-C ends the training and continues with what is there.",
     )
     add, on_terminal = parser.add_argument, sys.stderr.isatty()
     about = (

@@ -3,7 +3,7 @@
     sigmoid(z) = 1 / (1 + e^-z)        tanh(z)
     relu(z)    = max(0, z)             softmax(z)_k = e^z_k / sum_j e^z_j
 
-Those of `jax.nn` stand beside them under the same names (but for `glu`, which halves the
+Those of `jax.nn` are beside them under the same names (but for `glu`, which halves the
 width of a layer). Four of them lose or overflow what they should not (`gelu`, `squareplus`
 and `sparse_plus` raise a large z to a power, `standardize` takes the variance from raw
 squares), and are computed with care here: value and slope are finite for every finite z
@@ -17,8 +17,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fnn import checks
-from fnn.dtypes import at_least_float32
+from fnn._core import checks
+from fnn._core.dtypes import at_least_float32
 
 __all__ = [
     "ACTIVATIONS",

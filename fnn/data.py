@@ -1,25 +1,21 @@
-"""Data before training: splitting it, scaling it, weighing its classes."""
+"""Data before training: splitting it, weighing its classes."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn import checks
-from fnn.config import config, number
-from fnn.dtypes import at_least_float32, wider
-from fnn.types import Numbers
+from fnn._core import checks
 
-__all__ = ["StandardScaler", "class_weights", "standard_scaler", "train_test_split"]
+__all__ = ["class_weights", "train_test_split"]
 
 
 def train_test_split(
     *arrays: Any, key: jax.Array, test_size: float = 0.25, stratify: Any = None
 ) -> list[Any]:
-    """Rows dealt at random into a training and a test part, alike for every array.
+    """Random training and test parts of the rows, the same rows for every array.
 
     Runs on the host: the sizes of the parts are static.
 
@@ -55,105 +51,6 @@ def train_test_split(
         order = _test_first(name, order, test_rows, stratify)
     test, train = order[:test_rows], order[test_rows:]
     return [part for array in parts for part in (array[train], array[test])]
-
-
-@config
-class StandardScaler:
-    """A fitted scaling, made by `standard_scaler`: call it to scale, `inverse` to undo."""
-
-    mean: Numbers = number(rank=1)
-    scale: Numbers = number(rank=1)
-
-    def __call__(self, x: Any) -> jax.Array:
-        """(x - mean) / scale, for x `(..., *features)`; floating, at least float32.
-
-        Formed in float64 where x and the scaling are concrete: on the host, before x is rounded.
-        """
-        return self._apply(x, lambda x, mean, scale: (x - mean) / scale)
-
-    def inverse(self, z: Any) -> jax.Array:
-        """Undoes the scaling: z * scale + mean, rounded to the dtype that scaling gives."""
-        return self._apply(z, lambda z, mean, scale: z * scale + mean)
-
-    def _apply(self, x: Any, formula: Callable) -> jax.Array:
-        shape = np.shape(self.mean)
-        x = _features(x)
-        rule = f"x must have shape (..., {', '.join(map(str, shape))})"
-        fits = x.shape[x.ndim - len(shape) :] == shape and x.ndim >= len(shape)
-        checks.require(fits, "standard_scaler", rule, x.shape)
-        known = [checks.concrete(value) for value in (x, self.mean, self.scale)]
-        dtype = at_least_float32(jax.dtypes.canonicalize_dtype(x.dtype))
-        if any(value is None for value in known):
-            mean, scale = jnp.asarray(self.mean), jnp.asarray(self.scale)
-            wide = wider(dtype, at_least_float32(mean.dtype))
-            lead = range(x.ndim - mean.ndim)
-            mean, scale = (jnp.expand_dims(v.astype(wide), lead) for v in (mean, scale))
-            return formula(jnp.asarray(x).astype(wide), mean, scale)
-        with np.errstate(over="ignore"):
-            result = formula(*[np.asarray(value, np.float64) for value in known]).astype(dtype)
-        rule = f"the result must fit {dtype}"
-        fits = bool(np.isfinite(result).all())
-        checks.require(fits, "standard_scaler", rule, "larger values")
-        return jax.device_put(result)
-
-
-def standard_scaler(x: Any) -> StandardScaler:
-    """The scaling that gives every feature of `x` mean 0 and standard deviation 1.
-
-        z = (x - mean) / scale,  scale^2 = 1/rows sum (x - mean)^2;  1 where that is 0
-
-    Fit it on the training part only. For targets `(rows,)` it scales the one column. Where `x`
-    is concrete, all is computed in float64 on the host, so that features far from zero, such as
-    time stamps, keep their digits: hand over such `x` as NumPy's float64 or int64, as float32
-    has rounded it before.
-
-    Args:
-      x: `(rows, ...)`, at least one row, finite; anything `np.asarray` accepts.
-    Returns:
-      A `StandardScaler`: `scaler(x)` scales, `scaler.inverse(z)` undoes. A pytree, with
-      `mean` and `scale` of shape `x.shape[1:]`, in float64 where `x` is concrete.
-    Raises:
-      ValueError, TypeError: `x` is empty, not finite, does not hold numbers, or is too large for
-        JAX's precision.
-
-    >>> scaler = standard_scaler(np.array([[1.0, 5.0], [3.0, 5.0]]))
-    >>> print(scaler(np.array([[2.0, 6.0]])))
-    [[0. 1.]]
-    """
-    x = _features(x)
-    has_rows = x.ndim >= 1 and x.shape[0] >= 1
-    checks.require(has_rows, "standard_scaler", "x must have at least one row", x.shape)
-    known = checks.concrete(x)
-    if known is None:
-        return StandardScaler(*_mean_and_deviation(jnp, x.astype(at_least_float32(x.dtype))))
-    statistics = _mean_and_deviation(np, known.astype(np.float64))
-    largest = jnp.finfo(jax.dtypes.canonicalize_dtype(float))
-    fits = all(bool((abs(values) <= float(largest.max)).all()) for values in statistics)
-    checks.require(fits, "standard_scaler", f"x must fit {largest.dtype}", "larger values")
-    return StandardScaler(*statistics)
-
-
-def _features(x: Any) -> jax.Array | np.ndarray:
-    """Finite numbers in at most float64."""
-    x = checks.real_numbers("standard_scaler", "x", x)
-    if x.dtype == np.longdouble:
-        x = x.astype(np.float64)
-    checks.finite("standard_scaler", "x", x)
-    return x
-
-
-def _mean_and_deviation(xp: Any, x: Any) -> tuple[Any, Any]:
-    """Of each feature, by NumPy or by JAX; deviations of 0 are 1."""
-    # Shifted by a row first: constant features then give exactly 0, and an offset costs no digits.
-    shifted = x - x[:1]
-    # In units of the largest, so that no square overflows or underflows.
-    largest = xp.max(xp.abs(shifted), axis=0, keepdims=True)
-    unit = xp.where(largest > 0, largest, 1)
-    shifted = shifted / unit
-    centre = xp.mean(shifted, axis=0, keepdims=True)
-    deviation = unit[0] * xp.sqrt(xp.mean(xp.square(shifted - centre), axis=0))
-    mean = (x[:1] + unit * centre)[0]
-    return mean, xp.where(deviation == 0, 1, deviation)
 
 
 def class_weights(labels: Any, num_classes: int) -> jax.Array:

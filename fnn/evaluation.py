@@ -11,14 +11,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fnn import checks
+from fnn._core import checks
+from fnn._core.dataset import Data, Dataset, Subset, dataset
+from fnn._core.jit_cache import compiled
+from fnn._core.partition import Structure, host_numbers, merge, split
+from fnn._core.reductions import weighted_mean
+from fnn._core.shapes import shapes_of
 from fnn.activations import identity, sigmoid, softmax
-from fnn.batches import Dataset, dataset, weighted_mean
-from fnn.model import outputs_of
-from fnn.network import MLP
-from fnn.partition import Structure, host_numbers, merge, split
-from fnn.programs import compiled
-from fnn.shapes import shapes_of
+from fnn.networks.mlp import MLP
+from fnn.networks.units import centred, losses_of, raw_outputs, scaled_outputs_of
 from fnn.types import Loss, Metric, Network, Params
 
 __all__ = ["evaluate"]
@@ -40,8 +41,9 @@ def evaluate(
       data: `(x, y)` or `(x, y, weights)`: x `(rows, ...)`, y as the metrics take it,
         weights `(rows,)`, >= 0.
       metrics: By name: metrics `(outputs, targets, weights=None)`, or losses, which count
-        as their weighted mean. A single column of scores is split at 0, or at 0.5 where
-        an `mlp` ends in a sigmoid.
+        as their weighted mean, in scaled units where an `mlp` has a scaler of its outputs.
+        A single column of scores, and each column of several labels a row, is split at 0, or
+        at 0.5 where an `mlp` ends in a sigmoid.
       batch_size: Rows that go through the network at once, which bounds memory; it does
         not change the result. Static. None: all of them.
     Returns:
@@ -59,6 +61,7 @@ def evaluate(
     """
     name = "evaluate"
     checks.functions(name, "net", net, "init", "apply")
+    net, (data,), _ = centred(net, data)
     data = dataset(name, "data", data)
     if batch_size is not None:
         batch_size = min(checks.count(name, "batch_size", batch_size), data.rows)
@@ -74,18 +77,22 @@ def evaluate(
 @compiled(0, 2)
 def _evaluate(structure: Structure, traced: list, batch_size: int | None) -> dict[str, jax.Array]:
     net, params, data, metrics = merge(structure, traced)
-    return measure(net, metrics, predict(net, params, data.x, batch_size), data)
+    return measure(net, metrics, predict(net, params, data, batch_size), data)
 
 
-def predict(net: Network, params: Params, x: Any, batch_size: int | None) -> jax.Array:
-    """Outputs `(rows, out)` for x `(rows, ...)`, `batch_size` rows at a time."""
-    rows = x.shape[0]
+def predict(net: Network, params: Params, data: Data, batch_size: int | None) -> jax.Array:
+    """Scaled outputs `(rows, out)`, `batch_size` rows at a time."""
+    rows, given = data.rows, data.numbers if isinstance(data, Subset) else data.x
+
+    def outputs_for(part: Any) -> jax.Array:
+        x = jnp.asarray(data.x)[part] if isinstance(data, Subset) else part
+        return scaled_outputs_of(net, params, x)
+
     if batch_size is None or batch_size >= rows:
-        return outputs_of(net, params, x)
+        return outputs_for(given)
     fill = -rows % batch_size
-    padded = jnp.pad(x, [(0, fill)] + [(0, 0)] * (x.ndim - 1), mode="edge")
-    batches = padded.reshape(-1, batch_size, *x.shape[1:])
-    outputs = jax.lax.map(lambda batch: outputs_of(net, params, batch), batches)
+    padded = jnp.pad(given, [(0, fill)] + [(0, 0)] * (given.ndim - 1), mode="edge")
+    outputs = jax.lax.map(outputs_for, padded.reshape(-1, batch_size, *given.shape[1:]))
     return outputs.reshape(-1, *outputs.shape[2:])[:rows]
 
 
@@ -96,7 +103,7 @@ def measure(
     data: Dataset,
     function: str = "evaluate",
 ) -> dict[str, jax.Array]:
-    """Each metric of collected outputs `(rows, out)`."""
+    """Each metric of collected scaled outputs `(rows, out)`."""
     return {
         name: _measured(function, name, net, metric, outputs, data)
         for name, metric in metrics.items()
@@ -164,6 +171,9 @@ def check_outputs_suit(function: str, net: Network, loss: Callable) -> None:
     checks.require(takes != "logits" or not probable, function, rule, got)
     rule = f"{name} takes probabilities, so the mlp must end in 'softmax' or 'sigmoid'"
     checks.require(takes != "probabilities" or not ends_in(net, identity), function, rule, got)
+    rule = f"{name} takes {takes}, so the mlp must have no scaler of its outputs"
+    scaled = takes in ("logits", "probabilities") and net.outputs is not None
+    checks.require(not scaled, function, rule, f"outputs={type(net.outputs).__name__}(...)")
 
 
 def higher_is_better(metric: Loss | Metric) -> bool | None:
@@ -187,12 +197,13 @@ def _measured(
     data: Dataset,
 ) -> jax.Array:
     options = _parameters(metric)
-    arguments = (outputs, data.y, data.weights) if "weights" in options else (outputs, data.y)
     bound = getattr(metric, "keywords", {})
     if "threshold" in options and "threshold" not in bound and ends_in(net, sigmoid):
-        value = metric(*arguments, threshold=0.5)
+        metric = functools.partial(metric, threshold=0.5)
+    if "weights" in options:
+        value = metric(raw_outputs(net, outputs), data.y, data.weights)
     else:
-        value = metric(*arguments)
+        value = losses_of(net, metric, outputs, data.y)
     rule = f"metric {name!r} must return one array"
     is_array = jax.tree_util.all_leaves([value])
     checks.require(is_array, function, rule, _described(value), TypeError)
@@ -208,7 +219,7 @@ def _measured(
 
 
 def _checked_outputs(function: str, net: Network, params: Params, x: Any) -> jax.Array:
-    outputs = outputs_of(net, params, x)
+    outputs = scaled_outputs_of(net, params, x)
     check_outputs(function, outputs, x.shape[0])
     return outputs
 
@@ -223,7 +234,7 @@ def _all_measured(
 def _mean_loss(
     net: Network, params: Params, x: Any, weights: Any, loss: Loss, y: Any, function: str
 ) -> jax.Array:
-    losses = loss(_checked_outputs(function, net, params, x), y)
+    losses = losses_of(net, loss, _checked_outputs(function, net, params, x), y)
     check_losses(function, losses, x.shape[0])
     return weighted_mean(losses, weights)
 
@@ -238,7 +249,7 @@ def _described(value: Any) -> str:
 def _parameters(function: Callable) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(function).parameters
-    except ValueError:  # builtins tell nothing
+    except ValueError:  # builtins have no signature
         return {}
 
 

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.dtypes import at_least_float32
+from fnn._core.dtypes import at_least_float32
 from fnn.types import Initializer
 
 __all__ = ["INITIALIZERS", "Scaled"]

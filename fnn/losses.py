@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from fnn import checks
-from fnn.dtypes import at_least_float32
+from fnn._core import checks
+from fnn._core.dtypes import at_least_float32
 from fnn.types import Numbers
 
 __all__ = [
@@ -128,7 +128,8 @@ def cross_entropy(outputs: ArrayLike, targets: Any) -> jax.Array:
 
     Args:
       outputs: `(..., classes)`, probabilities.
-      targets: Integer labels `(...)` in [0, classes), or distributions `(..., classes)`.
+      targets: Integer labels `(...)` or `(..., 1)` in [0, classes), or distributions
+        `(..., classes)`.
     Returns:
       Losses `(...)`, >= 0, in at least float32, in nats.
     Raises:
@@ -184,7 +185,8 @@ def softmax_cross_entropy(
 
     Args:
       outputs: Logits `(..., classes)`; -inf masks a class that no target names.
-      targets: Integer labels `(...)` in [0, classes), or distributions `(..., classes)`.
+      targets: Integer labels `(...)` or `(..., 1)` in [0, classes), or distributions
+        `(..., classes)`.
       label_smoothing: The share s of each target, in [0, 1], spread over all classes:
         y becomes (1 - s) y + s / classes. Traced; None does without.
     Returns:
@@ -286,8 +288,10 @@ def _classes(
         f"targets must be labels {outputs.shape[:-1]} or distributions {outputs.shape}, "
         f"as outputs are {outputs.shape}"
     )
-    checks.require(targets.shape == outputs.shape[:-1], function, rule, targets.shape)
     whole = targets.dtype.kind in "biu"
+    if whole and targets.shape == (*outputs.shape[:-1], 1):
+        targets = targets.reshape(outputs.shape[:-1])
+    checks.require(targets.shape == outputs.shape[:-1], function, rule, targets.shape)
     rule = "labels must be integers"
     checks.require(whole, function, rule, f"{targets.dtype}{targets.shape}", TypeError)
     _check_range(function, f"labels must be from 0 to {classes - 1}", targets, classes - 1)

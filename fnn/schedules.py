@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn import checks
-from fnn.config import config, number
+from fnn._core import checks
+from fnn._core.config import config, makes, number
 from fnn.types import Numbers
 
 __all__ = [
@@ -117,6 +117,7 @@ class PiecewiseConstant:
         return values[jnp.searchsorted(boundaries, step, side="right", method="compare_all")]
 
 
+@makes(LinearDecay)
 def linear_decay(init_value: Numbers, decay_steps: Numbers, *, end_value: Numbers = 0.0):
     """A straight line from `init_value` to `end_value`, then constant.
 
@@ -143,6 +144,7 @@ def linear_decay(init_value: Numbers, decay_steps: Numbers, *, end_value: Number
     )
 
 
+@makes(ExponentialDecay)
 def exponential_decay(init_value: Numbers, decay_steps: Numbers, decay_rate: Numbers):
     """A rate multiplied by `decay_rate` every `decay_steps` steps, smoothly.
 
@@ -169,6 +171,7 @@ def exponential_decay(init_value: Numbers, decay_steps: Numbers, decay_rate: Num
     )
 
 
+@makes(CosineDecay)
 def cosine_decay(init_value: Numbers, decay_steps: Numbers, *, alpha: Numbers = 0.0):
     """Half a cosine from `init_value` down to `alpha * init_value`, then constant.
 
@@ -196,6 +199,7 @@ def cosine_decay(init_value: Numbers, decay_steps: Numbers, *, alpha: Numbers = 
     )
 
 
+@makes(WarmupCosineDecay)
 def warmup_cosine_decay(
     init_value: Numbers,
     peak_value: Numbers,
@@ -240,6 +244,7 @@ def warmup_cosine_decay(
     )
 
 
+@makes(PiecewiseConstant)
 def piecewise_constant(boundaries: Any, values: Any):
     """A rate that jumps: `values[i]` from step `boundaries[i - 1]` on.
 

@@ -44,7 +44,7 @@ class Network(Protocol):
 class Optimizer(Protocol):
     """Optax's contract: `init(params)` and `update(grads, state, params)`.
 
-    One that treats all numbers alike but for whether they stand in a matrix or in a vector
+    One that treats all numbers alike but for whether they are in a matrix or in a vector
     may say so by an attribute `elementwise = True`, and by `ignores_rank = True` if not even that
     matters. `fit` then hands it the parameters in fewer arrays, which is faster.
     """

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
@@ -10,6 +11,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax
 import jax.monitoring
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -51,6 +53,41 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+if jax.default_backend() != "cpu":
+    # or else products of float32 are made in TF32, of which tests of digits say nothing
+    jax.config.update("jax_default_matmul_precision", "float32")
+
+
+CACHE = {
+    "jax_persistent_cache_min_compile_time_secs": 0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
+
+
+def pytest_configure(config):
+    """Programs are compiled once for all tests of a worker and the processes that they start."""
+    settings = {}
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="fnn-tests-")
+        config.add_cleanup(folder.cleanup)
+        settings = CACHE | {"jax_compilation_cache_dir": folder.name}
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        # JAX may read an entry that another process is still writing, and warns
+        folder = os.path.join(os.environ["JAX_COMPILATION_CACHE_DIR"], worker)
+        settings["jax_compilation_cache_dir"] = folder
+    for name, value in settings.items():
+        os.environ[name.upper()] = str(value)
+        jax.config.update(name, value)
+    config.addinivalue_line(
+        "markers", "cpu_layout: about how lanes are laid out, or programs made, on a CPU only"
+    )
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("cpu_layout") and jax.default_backend() != "cpu":
+        pytest.skip("about how lanes are laid out, or programs made, on a CPU only")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _drop_compiled_programs():
     """Each compiled program holds memory maps, of which a process has only so many."""
@@ -80,6 +117,13 @@ def x64():
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture(params=["float16", "bfloat16", "float32", "float64"])
+def dtype(request):
+    if request.param == "float64":
+        request.getfixturevalue("x64")
+    return jnp.dtype(request.param)
 
 
 @pytest.fixture

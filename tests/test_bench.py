@@ -1,16 +1,23 @@
 """The benchmarks' own arithmetic, and that the README shows what was recorded."""
 
+import contextlib
 import dataclasses
+import importlib
 import json
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
 from bench import __main__ as command
-from bench import kernels, report, single_run
+from bench import devices, kernels, peers, presence, report, results, single_run, workers
+from bench.devices import Device
 from bench.measure import in_turns, ratios, spread
-from bench.peers import by_hand, fnn_fit, fnn_sweep, products_and_adam, scikit_learn
+from bench.peers import Peer, by_hand, fnn_fit, fnn_sweep, products_and_adam, scikit_learn
+from bench.precision import full_precision
 from bench.rows import Entry, Row, text
 from bench.tasks import Task
 
@@ -53,7 +60,7 @@ def test_the_orders_told_are_those_that_fit_takes():
     assert [sorted(order) for order in orders.tolist()] == [list(range(20))] * 2
     x, y = TASK.data()
     by_order = fnn_fit.prepare(TASK, x, y, params=TASK.params())()
-    # the same rows in the order told, as epochs of a loop written out in NumPy
+    # the same rows in the order given, as epochs of a loop written out in NumPy
     assert np.allclose(by_order, adam_in_numpy(x, y, orders), rtol=1e-4)
 
 
@@ -76,6 +83,65 @@ def adam_in_numpy(x, y, orders):
                 step = (m[i] / (1 - 0.9**t)) / (np.sqrt(v[i] / (1 - 0.999**t)) + 1e-8)
                 arrays[i] = arrays[i] - TASK.learning_rate * step
     return TASK.epoch_losses(np.array(losses))
+
+
+def recorded_step(step):
+    """What repeats the step's operations on the memory that they had, as a CUDA graph would."""
+    torch = pytest.importorskip("torch")
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    calls = []
+
+    class Record(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            calls.append((function, args, kwargs or {}, result))
+            return result
+
+    step()  # makes what is made once
+    with Record():
+        step()
+
+    @torch.no_grad()
+    def replay():
+        for function, args, kwargs, result in calls:
+            for new, old in zip(tensors(function(*args, **kwargs)), tensors(result), strict=True):
+                if new.data_ptr() != old.data_ptr():
+                    old.copy_(new)
+
+    def tensors(result):
+        found = result if isinstance(result, (tuple, list)) else [result]
+        return [value for value in found if isinstance(value, torch.Tensor)]
+
+    return replay
+
+
+@pytest.mark.parametrize("record", [lambda step: step, recorded_step], ids=["eager", "replayed"])
+def test_a_step_in_pytorch_to_be_captured_learns_what_fit_learns(record):
+    pytest.importorskip("torch")
+    from bench.peers import torch_graph, torch_graph_ensemble
+
+    lanes = dataclasses.replace(TASK, lanes=3, learning_rate=0.01)
+    (x, y), orders = TASK.data(), fnn_fit.orders(TASK, TASK.epochs)
+    one = dataclasses.replace(lanes, lanes=1)
+    alone = [[(weight[i], bias[i]) for weight, bias in lanes.params()] for i in range(3)]
+    ours = [fnn_fit.prepare(one, x, y, params=params)() for params in alone]
+    given = {"orders": orders, "record": record}
+    single = torch_graph.prepare(one, x, y, params=alone[0], **given)
+    ensemble = torch_graph_ensemble.prepare(lanes, x, y, params=lanes.params(), **given)
+    for _ in range(2):  # every run begins anew
+        np.testing.assert_allclose(single(), ours[0], rtol=1e-5)
+        np.testing.assert_allclose(ensemble(), ours, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["torch_graph", "torch_graph_ensemble"])
+def test_a_step_to_be_captured_draws_orders_and_first_weights_of_its_own(name):
+    pytest.importorskip("torch")
+    peer = importlib.import_module(f"bench.peers.{name}")
+    task = dataclasses.replace(TASK, epochs=60, learning_rate=0.01, lanes=1)
+    losses = np.atleast_2d(peer.prepare(task, *task.data(), record=lambda step: step)())
+    assert losses.shape == (1, 60)
+    assert losses[0, -1] < losses[0, 0] / 2
 
 
 def trained_first(start, x):
@@ -140,9 +206,9 @@ ROW = Row(
 
 
 def test_a_row_tells_ratios_what_is_short_and_what_failed():
-    told = text(ROW)
-    assert "x2.00 (2.00 to 3.00)  wanted x4, 50% short" in told
-    assert "FAILED: it is not here" in told
+    printed = text(ROW)
+    assert "x2.00 (2.00 to 3.00)  wanted x4, 50% short" in printed
+    assert "FAILED: it is not here" in printed
     assert ROW.problems == ["question/work: keras: it is not here"]
     assert Row.from_json(dataclasses.asdict(ROW)) == ROW
 
@@ -172,26 +238,187 @@ def test_every_row_has_a_name_and_can_be_chosen(capsys):
         command.main(["--only", "no such row"])
 
 
+CPU = Device("a CPU, 2 cores", "cpu", has_cuda=False)
+GPU = Device("a GPU", "gpu", has_cuda=True)
+
+
+@pytest.fixture
+def runs_on(monkeypatch):
+    """Sets the device, on which every package is installed but those named."""
+
+    def run_on(device, *not_installed):
+        for module in (command, presence, workers):
+            monkeypatch.setattr(module, "device", lambda: device)
+        monkeypatch.setattr(presence, "_is_installed", lambda package: package not in not_installed)
+
+    return run_on
+
+
+@pytest.fixture
+def measured(monkeypatch, tmp_path):
+    """Has single runs measured at once, and recorded in a folder of the test's own."""
+
+    def measure(name, rounds, quick):
+        return Row(
+            f"single-run/{name}", *dataclasses.astuple(ROW)[1:3], ours_and_torch, {"torch": 9}
+        )
+
+    ours_and_torch = ROW.entries[:2]
+    monkeypatch.setattr(single_run, "measure", measure)
+    monkeypatch.setattr(report, "publish", lambda: None)
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results.json")
+    return ours_and_torch
+
+
+def test_rows_of_one_device_do_not_replace_those_of_another(runs_on, measured):
+    runs_on(GPU)
+    assert command.main(["--only", "single-run/2-16-2"]) == 0
+    runs_on(CPU)
+    assert command.main(["--only", "single-run/2-16-2"]) == 0
+    before = results.read()
+    assert list(before) == [CPU.name, GPU.name]
+    measured.pop()
+    runs_on(GPU)
+    assert command.main(["--only", "single-run/2-16-2", "--only", "single-run/64-64-10"]) == 0
+    after = results.read()
+    assert after[CPU.name] == before[CPU.name]
+    rows = {row["name"]: Row.from_json(row) for row in after[GPU.name]["rows"]}
+    assert list(rows) == ["single-run/2-16-2", "single-run/64-64-10"]
+    assert [entry.peer for entry in rows["single-run/2-16-2"].entries] == ["fnn"]
+
+
+def test_targets_are_for_a_cpu(runs_on, measured):
+    for device, targets in {CPU: {"torch": 9}, GPU: {}}.items():
+        runs_on(device)
+        command.main(["--only", "single-run/2-16-2"])
+        assert results.read()[device.name]["rows"][0]["targets"] == targets
+
+
+def test_a_row_of_other_versions_is_not_set_beside_those_recorded(runs_on, measured, monkeypatch):
+    runs_on(GPU)
+    command.main(["--only", "single-run/2-16-2"])
+    monkeypatch.setattr(results, "versions", lambda: {"jax": "0"})
+    with pytest.raises(SystemExit):
+        command.main(["--only", "single-run/64-64-10"])
+    assert command.main(["--only", "single-run/64-64-10", "--quick"]) == 0
+    runs_on(CPU)
+    assert command.main(["--only", "single-run/64-64-10"]) == 0
+
+
+def test_missing_peers_are_named_and_do_not_fail_the_command(runs_on, measured, capsys):
+    runs_on(CPU, "keras")
+    assert command.main(["--only", "single-run/2-16-2"]) == 0
+    printed = capsys.readouterr().out
+    assert "not here: torch-graph (needs CUDA), keras (not installed), " in printed
+    runs_on(GPU)
+    assert command.main(["--only", "single-run/2-16-2"]) == 0
+    assert "not here: scikit-learn (runs on CPUs only), " in capsys.readouterr().out
+    measured[1].problem = "losses are not ours"
+    assert command.main(["--only", "single-run/2-16-2"]) == 1
+
+
+def test_pytorch_without_cuda_is_missing_beside_a_gpu(runs_on):
+    runs_on(GPU._replace(has_cuda=False))
+    theirs = ["torch", "torch-compile", "torch-graph", "torch-func", "torch-graph-ensemble"]
+    assert {peer for peer, why in presence.missing().items() if why == "needs CUDA"} == {*theirs}
+    assert presence.here(theirs) == []
+    runs_on(GPU)
+    assert presence.here(theirs) == theirs
+
+
+def test_a_peer_that_is_here_and_fails_is_a_problem_and_a_missing_one_is_none(runs_on, monkeypatch):
+    runs_on(CPU, "keras")
+    monkeypatch.setitem(peers.ALL, "broken", Peer("broken"))
+    with contextlib.ExitStack() as stack:
+        found, problems = workers.started(["keras", "broken"], TASK, Path("data.npz"), stack)
+    assert found == {}
+    assert list(problems) == ["broken"]
+
+
+def test_growth_is_measured_on_a_cpu_only():
+    left_out = set(command.all_names(CPU)) - set(command.all_names(GPU))
+    assert {name.split("/")[0] for name in left_out} == {"growth"}
+
+
+def test_processes_share_a_gpu_and_keep_to_the_cpu_where_jax_does(monkeypatch):
+    assert CPU.environment["CUDA_VISIBLE_DEVICES"] == ""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert GPU.environment["CUDA_VISIBLE_DEVICES"] == "0"
+    assert GPU.environment["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert GPU.environment["CUDA_VISIBLE_DEVICES"] == "3"
+
+
+def test_the_device_is_that_of_jax():
+    found = devices.device()
+    assert found.platform == jax.default_backend()
+    assert found.is_cpu or found.name == jax.devices()[0].device_kind
+
+
+def test_verifications_multiply_in_full_precision(monkeypatch):
+    set_to = ["high"]
+    torch = SimpleNamespace(
+        get_float32_matmul_precision=lambda: set_to[-1],
+        set_float32_matmul_precision=set_to.append,
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    before = jax.config.jax_default_matmul_precision
+    with full_precision():
+        assert (jax.config.jax_default_matmul_precision, set_to[-1]) == ("float32", "highest")
+    assert (jax.config.jax_default_matmul_precision, set_to[-1]) == (before, "high")
+
+
 @pytest.fixture(scope="module")
 def recorded():
-    return json.loads(report.RESULTS.read_text())
+    return json.loads(results.RESULTS.read_text())
 
 
 def test_the_readme_shows_what_was_recorded(recorded):
-    assert report.table(recorded) in report.README.read_text()
+    assert report.tables(recorded) in report.README.read_text()
+
+
+def test_every_device_has_a_table_of_its_peers(recorded):
+    row = Row(
+        "single-run/work", "work", "s", [ROW.entries[0], Entry("torch-graph", [2.0, 2.0, 4.0])]
+    )
+    gpu = {"platform": "gpu", "date": "2030-01-02", "versions": {"jax": "1"}}
+    both = {**recorded, GPU.name: {**gpu, "rows": [dataclasses.asdict(row)]}}
+    shown = report.tables(both)
+    assert shown.startswith(report.tables(recorded))
+    assert shown.removeprefix(report.tables(recorded)).strip().splitlines() == [
+        "### a GPU, 2030-01-02",
+        "",
+        "| | fnn | torch-graph |",
+        "|---|---|---|",
+        "| work | 1 s | 2 (2 to 2) |",
+        "",
+        "",
+        "Measured on 2030-01-02: a GPU; jax 1.",
+    ]
 
 
 def test_every_row_was_recorded_in_five_rounds_and_none_failed(recorded):
-    rows = {row["name"]: Row.from_json(row) for row in recorded["rows"]}
-    assert list(rows) == command._all_names()
-    for row in rows.values():
-        assert not row.problems
-        assert all(len(entry.samples) >= 5 for entry in row.entries)
+    for measured in recorded.values():
+        rows = [Row.from_json(row) for row in measured["rows"]]
+        names = command.all_names(Device("", measured["platform"], has_cuda=False))
+        assert {row.name for row in rows} <= set(names)
+        assert measured["platform"] != "cpu" or [row.name for row in rows] == names
+        for row in rows:
+            assert not row.problems
+            assert all(len(entry.samples) >= 5 for entry in row.entries)
 
 
-def test_the_picture_is_drawn(recorded, tmp_path):
-    report.draw(recorded, tmp_path / "picture.png")
-    assert (tmp_path / "picture.png").stat().st_size > 10_000
+@pytest.mark.parametrize("name", ["picture.png", "picture.svg"])
+def test_the_picture_is_drawn(name, recorded, tmp_path):
+    for dark in (False, True):
+        report.draw(next(iter(recorded.values())), tmp_path / name, dark=dark)
+        assert (tmp_path / name).stat().st_size > 10_000
+
+
+def test_every_peer_has_a_dot_in_the_picture():
+    theirs = {*peers.PEERS, *peers.SWEEPS} - {"fnn", peers.OUR_SWEEP}
+    assert theirs == set(report._DOTS)
+    assert len(set(report._DOTS.values())) == len(theirs)
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="there, reading a profile ends the process")
@@ -199,4 +426,4 @@ def test_kernels_of_a_run_are_found():
     found = kernels.kernels("fnn", TASK)
     assert sum(found.values()) > 0
     assert not any(name.startswith("while") for name in found)
-    assert set(kernels.tasks()) < set(command._all_names())
+    assert set(kernels.tasks()) < set(command.all_names(CPU))

@@ -1,4 +1,4 @@
-"""Data before training: splits, scaling and class weights, against scikit-learn's."""
+"""Data before training: splits and class weights, against scikit-learn's."""
 
 import re
 
@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split as sklearn_split
-from sklearn.preprocessing import StandardScaler as SklearnScaler
 from sklearn.utils.class_weight import compute_class_weight
 
-from fnn.data import StandardScaler, class_weights, standard_scaler, train_test_split
+from fnn.data import class_weights, train_test_split
 
 RANDOM = np.random.default_rng(0)
 
@@ -169,185 +168,6 @@ def test_what_cannot_be_split_is_refused(arrays, options, error, message, key):
         train_test_split(*arrays, **{"key": key} | options)
 
 
-# standard_scaler
-
-FEATURES = {
-    "centred": RANDOM.normal(size=(50, 3)),
-    "of many sizes": RANDOM.normal(size=(50, 3)) * [1e-4, 1.0, 1e4],
-    "at an offset": RANDOM.normal(size=(50, 3)) + 3.0,
-    "one row": RANDOM.normal(size=(1, 3)),
-    "integers": RANDOM.integers(0, 255, size=(50, 3)),
-    "bytes": RANDOM.integers(0, 255, size=(50, 3)).astype(np.uint8),
-    "bools": RANDOM.integers(0, 2, size=(50, 3)).astype(bool),
-    "with constants": RANDOM.normal(size=(50, 3)) * [1, 0, 0] + [0, 0.1, 1e4],
-}
-
-
-@pytest.mark.parametrize("x", FEATURES.values(), ids=FEATURES)
-def test_scaling_equals_scikit_learn_s(x):
-    fitted = SklearnScaler().fit(np.asarray(x, np.float32).astype(np.float64))
-    scaler = standard_scaler(x)
-    off = np.abs(scaler.mean - fitted.mean_)
-    assert (off <= 1e-6 * fitted.scale_ + 1e-7 * np.abs(fitted.mean_)).all()
-    np.testing.assert_allclose(scaler.scale, fitted.scale_, rtol=1e-6)
-    expected = fitted.transform(np.asarray(x, np.float32).astype(np.float64))
-    np.testing.assert_allclose(scaler(x), expected, rtol=1e-5, atol=1e-6)
-    assert scaler(x).dtype == np.float32
-
-
-@pytest.mark.parametrize("x", FEATURES.values(), ids=FEATURES)
-def test_scaling_equals_scikit_learn_s_in_float64(x, x64):
-    fitted = SklearnScaler().fit(x)
-    scaler = standard_scaler(x)
-    np.testing.assert_allclose(scaler.mean, fitted.mean_, rtol=1e-13, atol=1e-13)
-    np.testing.assert_allclose(scaler.scale, fitted.scale_, rtol=1e-12)
-    np.testing.assert_allclose(scaler(x), fitted.transform(x), rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(scaler.inverse(scaler(x)), x, rtol=1e-10, atol=1e-12)
-
-
-def test_an_offset_of_ten_thousand_costs_no_digits():
-    x = (RANDOM.normal(size=(50, 3)) * [1, 10, 0.1] + 1e4).astype(np.float32)
-    fitted = SklearnScaler().fit(x.astype(np.float64))
-    scaler = standard_scaler(x)
-    np.testing.assert_allclose(scaler.mean, fitted.mean_, rtol=1e-6)
-    np.testing.assert_allclose(scaler.scale, fitted.scale_, rtol=1e-6)
-    # the mean is rounded to float32, as x itself is: by half of 1e-3 there
-    rounding = 5e-4 / fitted.scale_
-    assert (np.abs(scaler(x) - fitted.transform(x.astype(np.float64))) < 1.1 * rounding).all()
-
-
-def test_constant_features_have_scale_one_and_become_zero():
-    row = np.array([0.1, 1e4, 1e-30], np.float32)
-    scaler = standard_scaler(np.tile(row, (50, 1)))
-    np.testing.assert_array_equal(scaler.scale, 1)
-    np.testing.assert_array_equal(scaler(np.tile(row, (50, 1))), 0)
-    np.testing.assert_array_equal(scaler.inverse(np.zeros((50, 3))), np.tile(row, (50, 1)))
-
-
-def test_inverse_undoes_the_scaling_of_rows_never_seen():
-    scaler = standard_scaler(FEATURES["of many sizes"])
-    x = RANDOM.normal(size=(50, 3)) * [1e-4, 1.0, 1e4]
-    np.testing.assert_allclose(scaler.inverse(scaler(x)), x, rtol=1e-5, atol=1e-9)
-
-
-def test_one_column_of_targets_and_features_of_any_rank_are_scaled():
-    y = np.array([1.0, 3.0, 5.0, 7.0])
-    scaler = standard_scaler(y)
-    assert scaler.mean.shape == scaler.scale.shape == ()
-    assert scaler.mean == 4
-    np.testing.assert_allclose(scaler(y), (y - 4) / np.sqrt(5), rtol=1e-6)
-    assert scaler(np.stack([y, y])).shape == (2, 4)
-
-    images = RANDOM.normal(size=(20, 2, 3))
-    scaler = standard_scaler(images)
-    np.testing.assert_allclose(scaler.mean, images.mean(0), atol=1e-6)
-    np.testing.assert_allclose(scaler.scale, images.std(0), rtol=1e-6)
-    stack = scaler(np.stack([images, images]))
-    assert stack.shape == (2, 20, 2, 3)
-    np.testing.assert_allclose(stack[1, 7], scaler(images[7]), rtol=1e-6)
-
-
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_narrow_floats_are_scaled_in_float32(dtype):
-    x = jnp.asarray([[250.0, 1.0], [252.0, 3.0], [254.0, 5.0]], dtype)
-    scaler = standard_scaler(x)
-    assert scaler(x).dtype == jax.jit(lambda x: standard_scaler(x).scale)(x).dtype == np.float32
-    np.testing.assert_allclose(scaler.mean, [252, 3])
-    np.testing.assert_allclose(scaler.scale, np.sqrt([8 / 3, 8 / 3]), rtol=1e-6)
-
-
-def test_lists_are_accepted():
-    assert standard_scaler([1, 3, 5, 7])(4) == 0
-
-
-def test_a_scaler_is_a_pytree_under_jit_and_vmap():
-    x = FEATURES["of many sizes"].astype(np.float32)
-    scaler = standard_scaler(x)
-    assert [leaf.shape for leaf in jax.tree.leaves(scaler)] == [(3,), (3,)]
-    jitted = jax.jit(standard_scaler)(x)
-    assert isinstance(jitted, StandardScaler)
-    np.testing.assert_allclose(jitted.scale, scaler.scale, rtol=1e-6)
-    scaled = jax.jit(lambda scaler, x: scaler(x))(scaler, x)
-    np.testing.assert_allclose(scaled, scaler(x), rtol=1e-5, atol=1e-6)
-    rows = jax.jit(jax.vmap(lambda row: scaler(row)))(x)
-    np.testing.assert_allclose(rows, scaler(x), rtol=1e-6, atol=1e-7)
-
-
-def test_vmapped_fitting_equals_single_fits():
-    xs = np.stack([FEATURES["centred"], FEATURES["at an offset"]]).astype(np.float32)
-    scalers = jax.jit(jax.vmap(standard_scaler))(xs)
-    scaled = jax.jit(jax.vmap(lambda scaler, x: scaler(x)))(scalers, xs)
-    for lane, x in enumerate(xs):
-        single = standard_scaler(x)
-        np.testing.assert_allclose(scalers.mean[lane], single.mean, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(scalers.scale[lane], single.scale, rtol=1e-6)
-        np.testing.assert_allclose(scaled[lane], single(x), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("x", "error", "message"),
-    [
-        (np.zeros((0, 3)), ValueError, "x must have at least one row; got (0, 3)"),
-        (3.0, ValueError, "x must have at least one row; got ()"),
-        ([[1.0, np.nan]], ValueError, "x must be finite everywhere; got nan at index (0, 1)"),
-        ([[np.inf, 1.0]], ValueError, "x must be finite everywhere; got inf at index (0, 0)"),
-        ([["a"]], TypeError, "x must hold numbers (turn names into integer labels"),
-        ([[1j]], TypeError, "x must hold real numbers; got dtype complex128"),
-        ([[1], [1, 2]], ValueError, "x must be an array, all of its rows of one shape; got "),
-        (None, TypeError, "x must hold numbers"),
-        (jax.random.key(0), TypeError, "x must hold real numbers; got dtype key<fry>"),
-    ],
-    ids=lambda value: None if isinstance(value, str) else "",
-)
-def test_what_cannot_be_scaled_is_refused(x, error, message):
-    with pytest.raises(error, match="^" + re.escape(f"standard_scaler: {message}")):
-        standard_scaler(x)
-
-
-@pytest.mark.parametrize("shape", [(2,), (4, 2), (3, 1), (), (3, 4), (1,)])
-def test_a_scaler_refuses_another_number_of_features(shape):
-    scaler = standard_scaler(FEATURES["centred"])
-    rule = re.escape(f"standard_scaler: x must have shape (..., 3); got {shape}")
-    for call in (scaler, scaler.inverse, jax.jit(lambda x: scaler(x))):
-        with pytest.raises(ValueError, match=f"^{rule}"):
-            call(np.ones(shape, np.float32))
-    with pytest.raises(ValueError, match=r"^standard_scaler: x must be finite everywhere; got nan"):
-        scaler([[np.nan, 1.0, 2.0]])
-
-
-FAR = {
-    "time stamps": 1.7e9 + 100 * RANDOM.normal(size=(50, 3)),
-    "time stamps as int64": np.int64(1.7e12 + 1e5 * RANDOM.normal(size=(50, 3))),
-    "nanoseconds as int64": np.int64(1.7e18 + 1e11 * RANDOM.normal(size=(50, 3))),
-}
-
-
-@pytest.mark.parametrize("x", FAR.values(), ids=FAR)
-def test_features_far_from_zero_are_scaled_as_scikit_learn_does(x):
-    fitted, scaler = SklearnScaler().fit(x), standard_scaler(x)
-    np.testing.assert_allclose(scaler.mean, fitted.mean_, rtol=1e-15)
-    np.testing.assert_allclose(scaler.scale, fitted.scale_, rtol=1e-6)
-    np.testing.assert_allclose(scaler(x), fitted.transform(x), rtol=0, atol=2e-6)
-    assert scaler(x).dtype == np.float32
-
-
-def test_scaling_back_gives_the_nearest_float32():
-    x = FAR["time stamps"]
-    scaler = standard_scaler(x)
-    np.testing.assert_allclose(scaler.inverse(scaler(x)), x, rtol=1e-7)
-    with pytest.raises(ValueError, match=r"^standard_scaler: the result must fit float32; got "):
-        scaler.inverse(np.full((1, 3), 1e38))
-    with pytest.raises(ValueError, match=r"^standard_scaler: x must fit float32; got "):
-        standard_scaler(np.array([[1e39], [2e39]]))
-
-
-def test_fitting_under_jit_agrees_with_fitting_on_the_host():
-    x = (RANDOM.normal(size=(50, 3)) + 1e4).astype(np.float32)
-    host, traced = standard_scaler(x), jax.jit(standard_scaler)(x)
-    np.testing.assert_allclose(traced.mean, host.mean, rtol=1e-7)
-    np.testing.assert_allclose(traced.scale, host.scale, rtol=1e-6)
-
-
 # class_weights
 
 
@@ -416,11 +236,3 @@ def test_class_weights_vmapped_over_label_sets_equal_single_ones():
 def test_what_are_no_labels_of_so_many_classes_is_refused(labels, classes, error, message):
     with pytest.raises(error, match="^" + re.escape(f"class_weights: {message}")):
         class_weights(labels, classes)
-
-
-@pytest.mark.parametrize("scale", [1e-30, 1e30])
-def test_a_scaler_finds_the_deviation_where_the_variance_is_no_number_of_float32(scale):
-    x = np.array([[1.0], [3.0], [8.0]]) * scale
-    scaler = standard_scaler(x.astype(np.float32))
-    np.testing.assert_allclose(scaler.mean, x.mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(scaler.scale, x.std(axis=0), rtol=1e-6)

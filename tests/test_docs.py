@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import inspect
+import re
 from functools import partial
 
 import jax
@@ -12,6 +13,7 @@ import pytest
 
 import fnn
 from fnn import plots
+from fnn import sklearn as estimators
 
 PUBLIC = {name: getattr(fnn, name) for name in fnn.__all__}
 FUNCTIONS = {name: value for name, value in PUBLIC.items() if inspect.isfunction(value)}
@@ -21,9 +23,9 @@ NAMES = {"fnn": fnn, "jax": jax, "jnp": jnp, "np": np, "partial": partial}
 def documented():
     """Public functions, and public methods of public classes."""
     yield from FUNCTIONS.items()
-    for owner in (plots,):
+    for owner in (plots, estimators):
         for name in owner.__all__:
-            yield f"plots.{name}", getattr(owner, name)
+            yield f"{owner.__name__}.{name}", getattr(owner, name)
     for name, value in PUBLIC.items():
         if inspect.isclass(value):
             yield name, value
@@ -69,7 +71,12 @@ def test_all_is_sorted_complete_and_exists():
     public = {n for n, v in vars(fnn).items()
               if not n.startswith("_") and not inspect.ismodule(v)}  # fmt: skip
     assert public <= set(fnn.__all__)
-    for module in ("activations", "losses", "metrics", "schedules", "network", "optimizers"):
+    for module in ("activations", "losses", "metrics", "schedules", "networks.mlp", "optimizers"):
         for name in importlib.import_module(f"fnn.{module}").__all__:
             if name.islower():
                 assert name in fnn.__all__ or name in {"learning_rate", "rate_at"}, name
+
+
+def test_help_leads_to_every_public_function():
+    words = set(re.findall(r"\w+", fnn.__doc__))
+    assert {name for name in fnn.__all__ if name.islower()} <= words

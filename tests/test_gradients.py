@@ -19,7 +19,7 @@ from fnn.losses import (
     softmax_cross_entropy,
     squared_error,
 )
-from fnn.network import mlp
+from fnn.networks.mlp import mlp
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(5, 3))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fnn.initializers import INITIALIZERS
-from fnn.network import mlp
+from fnn.networks.mlp import mlp
 
 SHAPE = (80, 240)
 VARIANCES = {  # of weights (in, out), by the papers' formulas

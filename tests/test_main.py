@@ -12,7 +12,8 @@ import pytest
 from matplotlib.image import imread
 
 import fnn
-from fnn import __main__, driver
+from fnn import __main__
+from fnn.training import train as driver
 
 
 def run_as_a_user(*arguments, folder):
@@ -71,13 +72,13 @@ def test_diabetes_is_predicted_better_than_by_the_mean(tmp_path, monkeypatch, ca
 
 
 def test_a_seed_and_a_number_of_epochs_can_be_chosen(tmp_path, monkeypatch, capsys):
-    told = []
+    printed = []
     for seed in ("1", "1", "2"):
         arguments = "diabetes", "--epochs", "3", "--seed", seed
         run_here(*arguments, folder=tmp_path, monkeypatch=monkeypatch)
-        told.append(capsys.readouterr().out.split("Picture")[0])
-    assert "3 of at most 3 epochs: all done" in told[0]
-    assert told[0] == told[1] != told[2]
+        printed.append(capsys.readouterr().out.split("Picture")[0])
+    assert "3 of at most 3 epochs: all done" in printed[0]
+    assert printed[0] == printed[1] != printed[2]
 
 
 def test_a_progress_bar_is_shown_on_demand(tmp_path, monkeypatch, capsys):
@@ -97,9 +98,9 @@ def test_an_interrupt_while_training_goes_on_with_what_is_there(tmp_path, monkey
 
     monkeypatch.setattr(driver, "run_epochs", interrupted)
     run_here("diabetes", folder=tmp_path, monkeypatch=monkeypatch)
-    told = capsys.readouterr().out
-    assert "1 of at most 100 epochs: interrupted" in told
-    assert "R2" in scores(told)
+    printed = capsys.readouterr().out
+    assert "1 of at most 100 epochs: interrupted" in printed
+    assert "R2" in scores(printed)
     assert_is_a_picture(tmp_path / "fnn-diabetes.png")
 
 
@@ -116,10 +117,10 @@ def test_help_tells_what_it_does_and_every_option(capsys):
     with pytest.raises(SystemExit) as end:
         __main__.main(["--help"])
     assert end.value.code == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for word in ("python -m fnn", "digits", "diabetes", "--seed", "--epochs", "--output",
                  "--no-progress", "scikit-learn", "picture", "Ctrl-C"):  # fmt: skip
-        assert word in told
+        assert word in printed
 
 
 @pytest.mark.parametrize(

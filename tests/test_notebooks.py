@@ -114,8 +114,10 @@ def test_a_notebook_is_small_and_tells_no_paths_of_a_machine(path):
     assert path.stat().st_size <= MOST_BYTES
     for cell in code_cells(path):
         for one in cell["outputs"]:
-            told = "".join(one.get("text", [])) + "".join(one.get("data", {}).get("text/plain", []))
-            assert not PATHS.search(told), told
+            shown = "".join(one.get("text", [])) + "".join(
+                one.get("data", {}).get("text/plain", [])
+            )
+            assert not PATHS.search(shown), shown
 
 
 @each_notebook

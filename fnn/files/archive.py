@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 import jax
 import numpy as np
 
-from fnn import checks
+from fnn._core import checks
 from fnn.files.leaves import as_like, described, stored, template
 
 __all__ = ["CheckpointError", "load", "load_metadata", "save"]
@@ -75,8 +75,8 @@ def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
     checks.require(path.name, name, "path must be a path with a file's name", path)
     leaves, arrays = [], []
     for key_path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        told, array = described(name, jax.tree_util.keystr(key_path), leaf)
-        leaves.append(told | {"digest": hashlib.sha256(_bytes(array)).hexdigest()})
+        description, array = described(name, jax.tree_util.keystr(key_path), leaf)
+        leaves.append(description | {"digest": hashlib.sha256(_bytes(array)).hexdigest()})
         arrays.append(array)
     manifest = {"format": _FORMAT, "version": VERSION, "metadata": metadata, "leaves": leaves}
     try:
@@ -128,18 +128,18 @@ def load(path: str | os.PathLike, *, like: Any) -> Any:
     with _opened(name, path) as archive:
         manifest = _manifest(name, path, archive)
         leaves = manifest["leaves"]
-        _check_same(path, [told for told, _ in templates], leaves)
+        _check_same(path, [description for description, _ in templates], leaves)
         rule = "the archive must hold exactly the leaves of its manifest"
         names = [_MANIFEST, *(f"{index}.npy" for index in range(len(leaves)))]
         _check(sorted(archive.namelist()) == sorted(names), name, path, rule)
         likes = [like for _, like in templates]
         arrays = [
-            _array(path, archive, index, told, like)
-            for index, (told, like) in enumerate(zip(leaves, likes, strict=True))
+            _array(path, archive, index, description, like)
+            for index, (description, like) in enumerate(zip(leaves, likes, strict=True))
         ]
     parts = zip(manifest["leaves"], arrays, likes, strict=True)
     try:
-        leaves = [as_like(told["path"], array, like) for told, array, like in parts]
+        leaves = [as_like(description["path"], array, like) for description, array, like in parts]
     except ValueError as error:
         raise CheckpointError(f"load: {path}: {error}") from error
     return jax.tree.unflatten(structure, leaves)
@@ -270,7 +270,7 @@ def _manifest(function: str, path: Path, archive: zipfile.ZipFile) -> dict[str, 
 def _check_same(path: Path, wanted: list[dict], stored: list[dict]) -> None:
     """Raises where the file holds other leaves than `like`."""
 
-    def told(leaf: dict | None) -> str:
+    def line(leaf: dict | None) -> str:
         if leaf is None:
             return "nothing"
         shape = tuple(leaf["shape"])
@@ -278,7 +278,7 @@ def _check_same(path: Path, wanted: list[dict], stored: list[dict]) -> None:
 
     plain = [{name: leaf[name] for name in leaf if name != "digest"} for leaf in stored]
     differences = [
-        f"\n  like: {told(one)}\n  file: {told(other)}"
+        f"\n  like: {line(one)}\n  file: {line(other)}"
         for one, other in itertools.zip_longest(wanted, plain)
         if one != other
     ]
@@ -288,11 +288,13 @@ def _check_same(path: Path, wanted: list[dict], stored: list[dict]) -> None:
         raise CheckpointError(f"load: {path}: its leaves must be those of like; got{shown}")
 
 
-def _array(path: Path, archive: zipfile.ZipFile, index: int, told: dict, like: Any) -> np.ndarray:
+def _array(
+    path: Path, archive: zipfile.ZipFile, index: int, description: dict, like: Any
+) -> np.ndarray:
     """The numbers of a leaf, each byte of them as it was written."""
     entry = f"{index}.npy"
-    where = f"{told['path'] or 'the tree'} ({entry})"
-    dtype, shape = stored(told, like)
+    where = f"{description['path'] or 'the tree'} ({entry})"
+    dtype, shape = stored(description, like)
     info = archive.getinfo(entry)
     with archive.open(info) as file:
         rule = f"{where} must begin as an array of {dtype}{shape}"
@@ -304,5 +306,5 @@ def _array(path: Path, archive: zipfile.ZipFile, index: int, told: dict, like: A
         _check(rest == math.prod(shape) * dtype.itemsize, "load", path, rule, f"{rest} bytes")
         data = bytearray(file.read())  # to the end, where the archive compares its own sum
     digest = hashlib.sha256(data).hexdigest()
-    _check(digest == told["digest"], "load", path, f"{where} must have its digest")
+    _check(digest == description["digest"], "load", path, f"{where} must have its digest")
     return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)

@@ -1,4 +1,4 @@
-"""A leaf of a tree, as a file holds it: what is told of it, its numbers, and back."""
+"""A leaf of a tree in a file: its description in the manifest, its numbers, and back."""
 
 from typing import Any
 
@@ -7,28 +7,28 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from fnn import checks
+from fnn._core import checks
 
 # What `np.load` can name. Others are stored as unsigned integers of their width.
 _PLAIN = frozenset("?bhilqBHILQefdFD")
 
 
 def described(function: str, where: str, leaf: Any) -> tuple[dict[str, Any], np.ndarray]:
-    """What a manifest says of a leaf, and its numbers."""
-    told = template(function, where, leaf)
+    """The description of a leaf in the manifest, and its numbers as a file holds them."""
+    description = template(function, where, leaf)
     if isinstance(leaf, jax.Array):
-        rule = f"{where or 'the tree'} must lie on this process's devices"
+        rule = f"{where or 'the tree'} must be on this process's devices"
         checks.require(leaf.is_fully_addressable, function, rule, leaf.sharding)
-    if told["kind"] == "key":
+    if description["kind"] == "key":
         leaf = jax.random.key_data(leaf)
     array = np.asarray(leaf)
     stored = array if array.dtype.char in _PLAIN else array.view(f"u{array.dtype.itemsize}")
     stored = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
-    return told, np.asarray(stored, order="C")
+    return description, np.asarray(stored, order="C")
 
 
 def template(function: str, where: str, leaf: Any) -> dict[str, Any]:
-    """What a manifest says of such a leaf, but for the digest."""
+    """The description of a leaf in the manifest, without the digest."""
     if isinstance(leaf, Tracer):
         rule = f"{where or 'the tree'} must be known, not traced"
         raise TypeError(f"{function}: {rule}; got {leaf}")
@@ -37,13 +37,13 @@ def template(function: str, where: str, leaf: Any) -> dict[str, Any]:
         like = jax.ShapeDtypeStruct(leaf.shape, dtype)  # all that it has to be
         data = jax.eval_shape(jax.random.key_data, like)
         # the dtype of keys is named after its generator
-        return _told(where, "key", str(dtype), data.shape)
+        return _description(where, "key", str(dtype), data.shape)
     if dtype is None and isinstance(leaf, (bool, int, float, complex)):
         array = np.asarray(leaf)
         whole = array.dtype.kind in "bifc"  # larger integers are unsigned, or objects
         rule = f"{where or 'the tree'} must fit 64 bits"
         checks.require(whole, function, rule, leaf)
-        return _told(where, "number", type(leaf).__name__, ())
+        return _description(where, "number", type(leaf).__name__, ())
     rule = f"{where or 'the tree'} must be an array of numbers, bools or keys"
     is_array = dtype is not None and hasattr(leaf, "shape")
     checks.require(is_array, function, rule, f"{type(leaf).__name__}: {leaf!r}", TypeError)
@@ -51,20 +51,20 @@ def template(function: str, where: str, leaf: Any) -> dict[str, Any]:
     numeric = dtype.kind in "biufc" or jnp.issubdtype(dtype, np.number)
     storable = dtype.char in _PLAIN or (numeric and dtype.itemsize <= 2)
     checks.require(storable, function, rule, f"dtype {dtype}", TypeError)
-    return _told(where, "array", dtype.name, leaf.shape)
+    return _description(where, "array", dtype.name, leaf.shape)
 
 
-def _told(where: str, kind: str, dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
+def _description(where: str, kind: str, dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
     return {"path": where, "kind": kind, "dtype": dtype, "shape": list(shape)}
 
 
-def stored(told: dict, like: Any) -> tuple[np.dtype, tuple[int, ...]]:
+def stored(description: dict, like: Any) -> tuple[np.dtype, tuple[int, ...]]:
     """The dtype and shape that a leaf has in the file."""
-    if told["kind"] == "key":
-        return np.dtype("<u4"), tuple(told["shape"])
-    dtype = np.asarray(like).dtype if told["kind"] == "number" else np.dtype(like.dtype)
+    if description["kind"] == "key":
+        return np.dtype("<u4"), tuple(description["shape"])
+    dtype = np.asarray(like).dtype if description["kind"] == "number" else np.dtype(like.dtype)
     plain = dtype if dtype.char in _PLAIN else np.dtype(f"u{dtype.itemsize}")
-    return plain.newbyteorder("<"), tuple(told["shape"])
+    return plain.newbyteorder("<"), tuple(description["shape"])
 
 
 def as_like(where: str, array: np.ndarray, like: Any) -> Any:

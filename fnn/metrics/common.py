@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 import jax.numpy as jnp
 import numpy as np
 
-from fnn import checks
-from fnn.dtypes import at_least_float32
-from fnn.sums import row_sum
+from fnn._core import checks
+from fnn._core.dtypes import at_least_float32
+from fnn._core.reductions import row_sum
 from fnn.types import Array
 
 F = TypeVar("F", bound=Callable)
@@ -25,15 +25,15 @@ def higher_is_better(answer: bool | None) -> Callable[[F], F]:
 
 
 def checked_outputs(function: str, outputs: Any) -> Array:
-    """Outputs `(rows, out)`, floating, with at least one row."""
+    """Outputs `(rows, out)`, floating, with at least one row; `(rows,)` are one column."""
     outputs = checks.numbers(function, "outputs", outputs)
     rule = "outputs, which come before targets, must be floating"
     floating = jnp.issubdtype(outputs.dtype, jnp.floating)
     checks.require(floating, function, rule, f"{outputs.dtype}{outputs.shape}", TypeError)
-    rule = "outputs must be (rows, out), with at least one row and one column"
-    sound = outputs.ndim == 2 and outputs.size > 0
+    rule = "outputs must be (rows, out) or (rows,), with at least one row and one column"
+    sound = outputs.ndim in (1, 2) and outputs.size > 0
     checks.require(sound, function, rule, f"shape {outputs.shape}")
-    return jnp.asarray(outputs)
+    return jnp.asarray(outputs).reshape(len(outputs), -1)
 
 
 def checked_weights(function: str, weights: Any, outputs: Array) -> Array:
@@ -84,7 +84,7 @@ def average_of(scores: Array, shares: Array, counted: Array) -> Array:
     """The mean of the scores that count, by their shares; a plain one if all those are 0."""
     shares = jnp.where(counted, shares, 0)
     shares = jnp.where(jnp.all(shares == 0), counted.astype(shares.dtype), shares)
-    return jnp.sum(jnp.where(counted, scores, 0) * shares) / jnp.sum(shares)
+    return row_sum(jnp.where(counted, scores, 0) * shares) / row_sum(shares)
 
 
 def mean(values: Array, weights: Array) -> Array:

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from fnn import checks
+from fnn._core import checks
 from fnn.metrics.common import (
     average_of,
     checked_outputs,
@@ -26,15 +26,15 @@ def mean_absolute_error(
         MAE_k = sum_i w_i |y_hat_ik - y_ik| / sum_i w_i
 
     Args:
-      outputs: `(rows, out)`, floating.
-      targets: `(rows, out)`, or `(rows,)` where out is 1; finite.
+      outputs: `(rows, out)`, or `(rows,)` for one; floating.
+      targets: As outputs, `(rows,)` and `(rows, 1)` being the same; finite.
       weights: `(rows,)`, >= 0; None counts every row once. Weights that sum to 0 give NaN.
       multioutput: "uniform_average", the mean over outputs, or "raw_values". Static.
     Returns:
       A number, shape `()`; or `(out,)` for "raw_values".
     Raises:
-      TypeError, ValueError: Outputs are not floating `(rows, out)` with rows > 0, shapes
-        differ, concrete targets are not finite, concrete weights are negative or not
+      TypeError, ValueError: Outputs are not floating `(rows, out)` or `(rows,)` with rows > 0,
+        shapes differ, concrete targets are not finite, concrete weights are negative or not
         finite, or `multioutput` is none of the above.
     Source: `sklearn.metrics.mean_absolute_error`.
 
@@ -55,8 +55,8 @@ def mean_squared_error(
         MSE_k = sum_i w_i (y_hat_ik - y_ik)^2 / sum_i w_i
 
     Args:
-      outputs: `(rows, out)`, floating.
-      targets: `(rows, out)`, or `(rows,)` where out is 1; finite.
+      outputs: `(rows, out)`, or `(rows,)` for one; floating.
+      targets: As outputs, `(rows,)` and `(rows, 1)` being the same; finite.
       weights: `(rows,)`, >= 0; None counts every row once. Weights that sum to 0 give NaN.
       multioutput: "uniform_average", the mean over outputs, or "raw_values". Static.
     Returns:
@@ -82,8 +82,8 @@ def root_mean_squared_error(
         RMSE_k = sqrt(MSE_k)
 
     Args:
-      outputs: `(rows, out)`, floating.
-      targets: `(rows, out)`, or `(rows,)` where out is 1; finite.
+      outputs: `(rows, out)`, or `(rows,)` for one; floating.
+      targets: As outputs, `(rows,)` and `(rows, 1)` being the same; finite.
       weights: `(rows,)`, >= 0; None counts every row once. Weights that sum to 0 give NaN.
       multioutput: "uniform_average", the mean of the outputs' roots (not the root of their
         mean), or "raw_values". Static.
@@ -113,9 +113,9 @@ def r2(
     gives 1 and any other 0.
 
     Args:
-      outputs: `(rows, out)`, floating.
-      targets: `(rows, out)`, or `(rows,)` where out is 1; finite. They may lie far from 0:
-        they are centred before they are squared.
+      outputs: `(rows, out)`, or `(rows,)` for one; floating.
+      targets: As outputs, `(rows,)` and `(rows, 1)` being the same; finite. They may lie far
+        from 0: they are centred before they are squared.
       weights: `(rows,)`, >= 0; None counts every row once. Weights that sum to 0 give NaN.
       multioutput: "uniform_average", the mean over outputs, "variance_weighted", the mean
         weighted by the variances of the targets, or "raw_values". Static.
@@ -145,8 +145,8 @@ def _values(function: str, outputs: Any, targets: Any, weights: Any) -> tuple[Ar
     weights = checked_weights(function, weights, outputs)
     targets = checks.array(function, "targets", targets)
     rows, columns = outputs.shape
-    accepted = (rows, columns), (rows,) if columns == 1 else (rows, columns)
-    rule = f"targets must have the shape of outputs, {outputs.shape}, or without the last axis if 1"
+    accepted = [(rows,), (rows, 1)] if columns == 1 else [(rows, columns)]
+    rule = f"targets must have the shape of outputs, {' or '.join(map(str, accepted))}"
     checks.require(targets.shape in accepted, function, rule, f"shape {targets.shape}")
     targets = jnp.asarray(targets.reshape(rows, columns)).astype(weights.dtype)
     return outputs.astype(weights.dtype), targets, weights

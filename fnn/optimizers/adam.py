@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fnn import checks
-from fnn.config import config, number
+from fnn._core import checks
+from fnn._core.config import config, makes, number
 from fnn.optimizers.common import (
     accumulated,
     check_state,
@@ -57,6 +57,7 @@ class Adam:
         return descend(rate_at("adam", self.learning_rate, state.step - 1), direction), state
 
 
+@makes(Adam)
 def adam(
     learning_rate: Numbers | Schedule,
     *,
@@ -72,7 +73,7 @@ def adam(
         v <- b2 v + (1 - b2) g^2
         w <- w - learning_rate * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 
-    A w whose g^2 overflows (in float32 |g| > 1.8e19) stands still from then on, as v stays
+    A w whose g^2 overflows (in float32 |g| > 1.8e19) no longer changes, as v stays
     infinite; `clip_by_global_norm` before it prevents that.
 
     Args:
@@ -122,6 +123,7 @@ class AdamW:
         return descend(rate_at("adamw", self.learning_rate, state.step - 1), direction), state
 
 
+@makes(AdamW)
 def adamw(
     learning_rate: Numbers | Schedule,
     *,

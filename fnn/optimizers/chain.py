@@ -1,7 +1,7 @@
 """Optimizers one after the other."""
 
-from fnn import checks
-from fnn.config import config, number
+from fnn._core import checks
+from fnn._core.config import config, makes, number
 from fnn.optimizers.common import ignores_rank, is_elementwise
 from fnn.types import Optimizer, Params
 
@@ -39,6 +39,7 @@ class Chain:
         return grads, tuple(states)
 
 
+@makes(Chain)
 def chain(*optimizers: Optimizer) -> Chain:
     """Optimizers one after the other: each takes the updates of the one before it.
 

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn import checks
-from fnn.config import config, number
-from fnn.dtypes import wider
+from fnn._core import checks
+from fnn._core.config import config, makes, number
+from fnn._core.dtypes import wider
 from fnn.optimizers.common import accumulated, like_dtype, root
 from fnn.types import Numbers, Params
 
@@ -42,6 +42,7 @@ class ClipByGlobalNorm:
         return jax.tree.map(clipped, grads), state
 
 
+@makes(ClipByGlobalNorm)
 def clip_by_global_norm(max_norm: Numbers) -> ClipByGlobalNorm:
     """Shortens the gradient of all parameters together to at most `max_norm`.
 

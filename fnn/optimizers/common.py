@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn import checks
-from fnn.dtypes import at_least_float32, wider
+from fnn._core import checks
+from fnn._core.dtypes import at_least_float32, wider
 from fnn.types import Optimizer, Params
 
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn import checks
-from fnn.config import config, number
+from fnn._core import checks
+from fnn._core.config import config, makes, number
 from fnn.optimizers.common import accumulated, like_dtype, same_shapes
 from fnn.types import Numbers, Params
 
@@ -36,6 +36,7 @@ class AddDecayedWeights:
         return decayed_direction(name, grads, params, self.weight_decay, self.mask), state
 
 
+@makes(AddDecayedWeights)
 def add_decayed_weights(weight_decay: Numbers, *, mask: Any = None) -> AddDecayedWeights:
     """Adds `weight_decay * w` to the gradient; before `sgd` in a chain, the L2 penalty.
 

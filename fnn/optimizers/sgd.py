@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import jax
 
-from fnn import checks
-from fnn.config import config, number, static
+from fnn._core import checks
+from fnn._core.config import config, makes, number, static
 from fnn.optimizers.common import (
     accumulated,
     check_state,
@@ -66,6 +66,7 @@ class Sgd:
         return updates, SgdState(state.step + 1, velocity)
 
 
+@makes(Sgd)
 def sgd(
     learning_rate: Numbers | Schedule,
     *,

@@ -5,7 +5,7 @@
 Functions draw on the axes they are given and return them. Given none, they make a figure
 of their own, which pyplot does not know: `axes.figure` is shown by a notebook (after
 `%matplotlib inline`), and `axes.figure.savefig(path)` writes it. Nothing is shown and no
-setting is changed. Colours are Okabe and Ito's, which colour-blind readers tell apart, the
+setting is changed. Colours are Okabe and Ito's, which colour-blind readers can distinguish, the
 bright ones on dark paper; everything else follows the style in force.
 """
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 import numpy as np
 
-from fnn import checks
+from fnn._core import checks
 from fnn.activations import sigmoid
 from fnn.evaluation import ends_in
 from fnn.plots.common import axes_or_new, line_colours, numbers, on_dark, paper, text_colour
@@ -46,7 +46,7 @@ def decision_boundary(
       params: The network's parameters; what the function is given.
       x: `(rows, 2)`.
       y: Integer labels `(rows,)` in [0, classes).
-      names: A name per class, told in a legend; None does without.
+      names: A name per class, for a legend; None for no legend.
       threshold: Where one score is split. None: 0, for logits, or 0.5 where an `mlp` ends
         in a sigmoid.
       resolution: Points each way at which the network is asked.

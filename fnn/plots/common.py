@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fnn import checks
+from fnn._core import checks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def text_colour(ax: "Axes") -> Any:
 
 
 def on_dark(ax: "Axes") -> bool:
-    """Whether text is light: paper need not be opaque, so that its colour does not tell."""
+    """Whether text is light; the ground may be transparent, so its colour does not say."""
     from matplotlib.colors import to_rgba
 
     return luminance(to_rgba(text_colour(ax))) > _EVEN

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fnn import checks
+from fnn._core import checks
 from fnn.plots.common import axes_or_new, ink_on
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fnn import checks
+from fnn._core import checks
 from fnn.plots.common import new_figure, numbers, paper, text_colour
 
 if TYPE_CHECKING:

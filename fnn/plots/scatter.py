@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from fnn import checks
+from fnn._core import checks
 from fnn.plots.common import axes_or_new, line_colours, numbers, text_colour
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from fnn import checks
+from fnn._core import checks
 from fnn.plots.common import axes_or_new, line_colours, numbers, paper, text_colour
 from fnn.types import Params
 
@@ -34,7 +34,7 @@ def loss_surface(
 
         loss(params + a direction_0 + b direction_1)
 
-    The valley has the colour of the paper. Rings stand at quantiles of what is seen, those
+    The valley has the colour of the paper. Rings are at quantiles of what is seen, those
     that space the rings of a bowl evenly, so that steep and flat losses show their shape
     alike. Paths are seen from above, projected onto the plane; a ring marks where each
     begins and a large point where it ends.

@@ -1,9 +1,6 @@
-"""Sweeps: many runs at once."""
+"""Sweeps: many training runs at once, each a lane of one compiled program.
 
-from fnn.sweeps.columns import Lanes, lanes, product
-from fnn.sweeps.halving import Halving, halving
-from fnn.sweeps.result import Sweep
-from fnn.sweeps.sweep import sweep
-from fnn.sweeps.table import Table
-
-__all__ = ["Halving", "Lanes", "Sweep", "Table", "halving", "lanes", "product", "sweep"]
+`sweep` is the public function and `result` what it returns; `setup` checks what is swept, `layout`
+and `chunks` spread the lanes over devices and threads, `program` is what is compiled for them, and
+`lanes_last` its form for small networks on a CPU. It imports `training` and the rooms below it.
+"""

@@ -1,8 +1,8 @@
-"""Lanes in chunks of one size, each run by one compiled program, on all devices and cores.
+"""Lanes in chunks of one size, advanced by one compiled program, on all devices and cores.
 
-In one program a lane's bits depend
-neither on its place nor on its neighbours, so chunks can be made anew at any time: lanes
-that have ended leave them, and those that live fill fewer chunks of the same program.
+In one program, a lane's bits depend neither on its position nor on its neighbours. So lanes can be
+packed into new chunks at any time: stopped lanes are removed, and the active ones fill fewer chunks
+of the same program.
 """
 
 import functools
@@ -14,9 +14,9 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
-from fnn.partition import host_numbers
-from fnn.programs import Compiled
-from fnn.sweeps.host import rows_of, to_host, without_keys
+from fnn._core.jit_cache import Compiled
+from fnn._core.partition import host_numbers
+from fnn._host.segments import Pace
 from fnn.sweeps.layout import layout_of, within_memory
 from fnn.sweeps.program import (
     Program,
@@ -28,6 +28,7 @@ from fnn.sweeps.program import (
     converted,
     goes_on,
 )
+from fnn.sweeps.rows import copied_rows, rows_of, to_host, without_keys
 from fnn.sweeps.store import Store
 from fnn.training.problem import Problem
 from fnn.training.state import FitState
@@ -35,18 +36,18 @@ from fnn.training.state import FitState
 
 class _Chunk(NamedTuple):
     lanes: np.ndarray
-    """Which are in it; fewer than it has room for, if others only fill it up."""
+    """Their numbers; fewer than the chunk's size if it is padded."""
     traced: list[Any]
     """Numbers and arrays, on the devices."""
     state: FitState | None
-    """On the devices, carried, without the order's key; None where the host keeps it."""
+    """Packed, on the devices, without the order key; None while the store has it."""
 
 
 class Runs:
-    """All runs of a sweep, a lane each: the living in chunks on devices, the others on the host.
+    """All lanes of a sweep: the active ones in chunks on the devices, the others in a store.
 
-    `alive`, `epoch` and `best` hold, lane by lane, what was last reported, `history` all of
-    it; `done` counts epochs.
+    `alive`, `epoch` and `best` are the latest reports by lane, `history` all of them; `done` counts
+    epochs.
     """
 
     def __init__(
@@ -61,16 +62,16 @@ class Runs:
         lanes_end: bool,
         at_once: int | None,
     ):
-        """Nothing is run yet, but the program is compiled.
+        """Lays the lanes out and compiles the program; runs nothing.
 
         Args:
-          problem: That of the first lane.
-          varied: What the lanes have in common and what not.
+          problem: The problem of the first lane.
+          varied: The problems of all lanes.
           like: The state of a lane, or its shapes.
           size: The number of lanes.
-          epochs: How many are to be run at most.
-          capacity: How many epochs a call of the program holds.
-          lanes_end: Whether lanes are going to end before the last epoch.
+          epochs: The most epochs to run.
+          capacity: The most epochs that a call of the program can run.
+          lanes_end: Whether lanes may stop before the last epoch.
           at_once: Lanes in a chunk on each device; None to choose.
         """
         self.alive = np.ones(size, bool)
@@ -85,7 +86,7 @@ class Runs:
         self._first, self._epochs = 0, epochs
         self._chunks: list[_Chunk] = []
         pairs = zip(varied.traced, varied.swept, strict=True)
-        # what all lanes share is used where it is
+        # shared arrays are used where they are
         self._numbers = [
             without_keys(leaf) if isinstance(leaf, jax.Array) and not own else to_host(leaf)
             for leaf, own in pairs
@@ -107,61 +108,68 @@ class Runs:
             pairs = zip(self._numbers, varied.swept, strict=True)
             shared = [None if own else leaf for leaf, own in pairs]
             self._shared = jax.device_put(shared, self._place(PartitionSpec()))
-            self._advance, needed = self._compiled(like)
-            layout = within_memory(layout, needed)
+            self._advance, self._known = self._compiled(like)
+            layout = within_memory(layout, self._known.bytes)
             if layout == self._layout:
                 break
         on_device = layout.own_memory and self._program.mesh is None
         self._store = Store(like, size, self._place(PartitionSpec()) if on_device else None)
 
     @property
+    def pace(self) -> Pace:
+        """The pace of the program with this number of lanes."""
+        return self._known.paces.setdefault(len(self.alive), Pace())
+
+    @property
     def threads(self) -> int:
-        """How many chunks are at work at once."""
+        """How many chunks run at the same time."""
         return self._layout.threads
 
     @property
     def rounds(self) -> int:
-        """How many chunks each thread has."""
+        """How many chunks each thread runs, one after the other."""
         return -(-len(self._chunks) // self.threads)
 
     def begin(self, start: Any) -> None:
-        """All lanes to their first epoch.
+        """Puts all lanes before their first epoch.
 
         Args:
-          start: On the host, a row per lane: keys or `TrainState`s.
+          start: A row per lane, on the host or on an accelerator: keys or `TrainState`s.
         """
-        for lanes in self._dealt(np.arange(len(self.alive))):
+        start = start if self._store.is_on_device else to_host(start)
+        for lanes in self._in_chunks(np.arange(len(self.alive))):
             traced, rows = self._traced(lanes), self._rows(lanes)
             with host_numbers():
-                state = begin(self._program, traced, rows_of(start, rows))
+                state = begin(self._program, traced, copied_rows(start, rows))
             self._chunks.append(self._kept(_Chunk(lanes, traced, state)))
 
     def resume(self, state: FitState) -> np.ndarray:
-        """All lanes to where they stood; those go on that stand at the latest epoch.
+        """Puts all lanes into these states; those at the latest epoch are active.
 
         Args:
-          state: On the host, a row per lane, without the order's key.
+          state: A row per lane, on the host or on an accelerator, without the order's key.
         Returns:
-          Which lanes could go on or have ended by themselves; the others were left behind.
+          Which lanes are active or have stopped by themselves; halving stopped the others.
         """
-        self._store.fill(jax.tree.map(np.array, state))
+        state = state if self._store.is_on_device else to_host(state)
+        self._store.fill(copied_rows(state, np.arange(len(self.alive))))
         self.epoch[:], self.best[:] = state.epoch, best_of(state)
         self._first = int(self.epoch.max())
         self.alive[:] = self.epoch == self._first
         with host_numbers():
             ended = ~np.asarray(goes_on(self._program._replace(mesh=None), self._numbers, state))
-        self._deal()
+        self._make_chunks()
         return self.alive | ended
 
     @property
     def laid_out(self) -> dict[str, int]:
-        """How lanes lie over the machine, on which their last bits depend."""
+        """The layout over the machine, on which the last bits of lanes depend."""
         devices = len(self._layout.devices)
         at_once = self._layout.chunk // devices
         return {"at_once": at_once, "threads": self.threads, "devices": devices}
 
     def snapshot(self, done: int | None = None) -> dict[str, Any]:
-        """All that it takes to go on from here, on the host; as after so many epochs, if told."""
+        """All that it takes to continue, on the host, with the histories of `done` epochs."""
         for chunk in self._chunks:
             self._to_store(chunk)
         done = self.done if done is None else done
@@ -175,40 +183,40 @@ class Runs:
         }
 
     def restore(self, snapshot: dict[str, Any], done: int) -> None:
-        """Goes on from there, where all lanes have begun as they did then."""
+        """Continues from a snapshot of the same lanes."""
         self._chunks, self.done = [], done
         self._store.fill(snapshot["state"])
         self.alive, self.epoch = snapshot["alive"], snapshot["epoch"]
-        # lanes that ended within a segment count its whole length, of which the rest is not kept
+        # lanes that stopped within a segment count its full length, of which the rest is not saved
         self.best, self._written = snapshot["best"], np.minimum(snapshot["written"], done)
         for name, values in snapshot["history"].items():
             self.history[name][:, :done] = values
-        self._deal()
+        self._make_chunks()
 
     def advance(self, epochs: int, pool: Executor) -> int:
-        """Runs so many more epochs; how many it were, fewer if all lanes have ended."""
+        """Runs this many more epochs and returns how many it were: fewer if all lanes stop."""
         first = self._first + self.done
         list(pool.map(lambda index: self._run(index, first, epochs), range(len(self._chunks))))
         there = [chunk.lanes for chunk in self._chunks]
         advanced = max((self.epoch[lanes].max() for lanes in there), default=first) - first
         self.done += int(advanced)
         if self._fewer_chunks_do():
-            self._deal()
+            self._make_chunks()
         return int(advanced)
 
     def _fewer_chunks_do(self) -> bool:
         return -(-np.sum(self.alive) // self._layout.chunk) < len(self._chunks)
 
     def drop(self, lanes: np.ndarray) -> None:
-        """Ends these lanes where they are."""
+        """Stops these lanes."""
         if self.alive[lanes].any():
             self.alive[lanes] = False
-            self._deal()
+            self._make_chunks()
 
     def collected(self) -> FitState:
-        """The states of all lanes, without the order's key; all have ended here."""
+        """The states of all lanes, without the order key. Stops all lanes."""
         self.alive[:] = False
-        self._deal()
+        self._make_chunks()
         state = self._store.taken()
         for name, values in self.history.items():
             later = np.arange(values.shape[1]) >= self._written[:, None]
@@ -218,7 +226,7 @@ class Runs:
         return state
 
     def _run(self, index: int, first: int, epochs: int) -> None:
-        """Advances a chunk, and notes what it reports."""
+        """Advances a chunk and records its report."""
         lanes, traced, state = self._chunks[index]
         with host_numbers():
             if state is None:
@@ -227,7 +235,7 @@ class Runs:
         report = jax.device_get(report)
         chunk = _Chunk(lanes, traced, state)
         has_ended = self.done + epochs == self._epochs or not report.alive.any()
-        # what has ended goes to the host while others are at work
+        # finished chunks go to the store while others run
         self._chunks[index] = self._to_store(chunk) if has_ended else self._kept(chunk)
         rows = len(lanes)
         self.alive[lanes] = report.alive[:rows]
@@ -237,38 +245,38 @@ class Runs:
             self.history[name][lanes, self.done : self.done + epochs] = values[:rows, :epochs]
         self._written[lanes] = self.done + epochs
 
-    def _deal(self) -> None:
-        """Makes the chunks anew, of the lanes that live."""
+    def _make_chunks(self) -> None:
+        """Packs the active lanes into new chunks."""
         for chunk in self._chunks:
             self._to_store(chunk)
         self._chunks = []
-        for lanes in self._dealt(np.flatnonzero(self.alive)):
+        for lanes in self._in_chunks(np.flatnonzero(self.alive)):
             traced, state = self._traced(lanes), None
             if self._layout.resident:
                 state = converted(self._program, "pack", traced, self._put(self._stored(lanes)))
             self._chunks.append(_Chunk(lanes, traced, state))
 
     def _kept(self, chunk: _Chunk) -> _Chunk:
-        """The chunk, its state where it belongs."""
+        """The chunk, with its state where the layout keeps it."""
         return chunk if self._layout.resident else self._to_store(chunk)
 
     def _to_store(self, chunk: _Chunk) -> _Chunk:
-        """The chunk, its state among those of all lanes."""
+        """The chunk, with its state moved to the store."""
         if chunk.state is not None:
             state = converted(self._program, "unpack", chunk.traced, chunk.state)
             self._store.write(chunk.lanes, state)
         return chunk._replace(state=None)
 
     def _stored(self, lanes: np.ndarray) -> FitState:
-        """The state of a chunk of these lanes, from those of all lanes."""
+        """The states of a chunk of these lanes, from the store."""
         return self._store.rows(self._rows(lanes))
 
-    def _dealt(self, lanes: np.ndarray) -> list[np.ndarray]:
+    def _in_chunks(self, lanes: np.ndarray) -> list[np.ndarray]:
         """The lanes of each chunk."""
         return [lanes[i : i + self._layout.chunk] for i in range(0, len(lanes), self._layout.chunk)]
 
     def _rows(self, lanes: np.ndarray) -> np.ndarray:
-        """The lanes, and the first one again as often as it takes to fill their chunk."""
+        """The lanes, padded by the first one to a full chunk."""
         return np.pad(lanes, (0, self._layout.chunk - len(lanes)), constant_values=lanes[0])
 
     def _traced(self, lanes: np.ndarray) -> list[Any]:
@@ -291,8 +299,8 @@ class Runs:
             return SingleDeviceSharding(self._layout.devices[0])
         return NamedSharding(mesh, spec)
 
-    def _compiled(self, like: FitState) -> tuple[Callable, int]:
-        """A chunk's program, and the bytes that it takes on a device."""
+    def _compiled(self, like: FitState) -> tuple[Callable, "_Known"]:
+        """The function that advances a chunk, compiled, and what is known of it."""
         layout, place = self._layout, self._place(PartitionSpec("lanes"))
 
         def of_lanes(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -308,22 +316,23 @@ class Runs:
         number = jax.ShapeDtypeStruct((), np.int32)
         args = self._program, traced, state, number, number
         advance = advance_on(own_memory=layout.own_memory, one_core=layout.threads > 1)
-        # JAX remembers it, by its settings too, such as the precision of products
+        # Compiled here, as threads do not see the caller's settings, such as the precision of
+        # products; JAX remembers it by them.
         executable = advance.of(*args).lower(*args).compile()
         leaves, structure = jax.tree.flatten(args[1:])
-        return executable, _bytes_of(advance, self._program, structure, tuple(leaves))
+        return executable, _known_of(advance, self._program, structure, tuple(leaves))
 
 
 @functools.lru_cache(maxsize=64)
 def _packed_shapes(program: Program, structure: Any, leaves: tuple) -> FitState:
-    """The shapes of a chunk's states as its program carries them; to trace takes milliseconds."""
+    """The shapes of a chunk's packed states; cached, as tracing takes milliseconds."""
     args = program, "pack", *jax.tree.unflatten(structure, leaves)
     jitted: Any = converted.of(*args)
     return jitted.eval_shape(*args)
 
 
 def _without_keys(like: FitState) -> FitState:
-    """The shapes of a lane's state without the order's key, others as `KeyData`."""
+    """The shapes of a lane's state without the order key, other keys as `KeyData`."""
     leaves, structure = jax.tree.flatten(like._replace(order_key=None))
     shapes = tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves)
     return _shapes_without_keys(structure, shapes)
@@ -334,10 +343,19 @@ def _shapes_without_keys(structure: Any, shapes: tuple) -> FitState:
     return jax.eval_shape(without_keys, jax.tree.unflatten(structure, shapes))
 
 
+class _Known(NamedTuple):
+    """What is known of a chunk's program."""
+
+    bytes: int
+    """Its memory on a device."""
+    paces: dict[int, Pace]
+    """By the number of lanes."""
+
+
 @functools.lru_cache(maxsize=64)
-def _bytes_of(advance: Compiled, program: Program, structure: Any, leaves: tuple) -> int:
-    """What a chunk takes on a device. To ask the compiler takes milliseconds."""
+def _known_of(advance: Compiled, program: Program, structure: Any, leaves: tuple) -> _Known:
+    """Cached, as the compiler's account takes milliseconds."""
     args = program, *jax.tree.unflatten(structure, leaves)
     memory = advance.of(*args).lower(*args).compile().memory_analysis()
     parts = ("temp", "argument", "output")
-    return sum(getattr(memory, f"{part}_size_in_bytes", 0) for part in parts)
+    return _Known(sum(getattr(memory, f"{part}_size_in_bytes", 0) for part in parts), {})

@@ -1,4 +1,4 @@
-"""What a sweep varies: columns of values, one per lane, and where they belong."""
+"""The columns of a sweep: values by lane, and the paths of the arguments that they belong to."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from fnn import checks
-from fnn.config import config, number
-from fnn.partition import by_value, is_number
+from fnn._core import checks
+from fnn._core.config import config, makes, number
+from fnn._core.partition import by_value, is_number
 
 __all__ = ["Lanes", "lanes", "product"]
 
@@ -21,8 +21,9 @@ class Lanes:
     values: Any = number()
 
 
+@makes(Lanes)
 def lanes(values: Any) -> Lanes:
-    """Marks an array as one value per lane, where no config tells what one lane's is.
+    """Marks an array as one value per lane, where no config declares the rank of one value.
 
     Configs (networks, optimizers, schedules, stopping rules) declare the rank of their
     numbers, so there an array with one axis more is swept as it is. Elsewhere this says it:
@@ -127,11 +128,11 @@ def number_of_lanes(function: str, columns: Mapping[str, Any]) -> int:
     )
     checks.require(columns, function, rule, "one run, which is for fit")
     lengths = {name: np.shape(values)[0] for name, values in columns.items()}
-    told = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+    lengths_by_name = ", ".join(f"{name}: {length}" for name, length in lengths.items())
     rule = "everything swept must have a value for each lane, so one length"
-    checks.require(len(set(lengths.values())) == 1, function, rule, told)
+    checks.require(len(set(lengths.values())) == 1, function, rule, lengths_by_name)
     size = next(iter(lengths.values()))
-    checks.require(size > 0, function, "there must be at least one lane", told)
+    checks.require(size > 0, function, "there must be at least one lane", lengths_by_name)
     return size
 
 

@@ -1,11 +1,11 @@
-"""Successive halving: most lanes are ended early, and the best go on."""
+"""Successive halving: most lanes are stopped early, and the best continue."""
 
 from typing import Any
 
 import numpy as np
 
-from fnn import checks
-from fnn.config import config, static
+from fnn._core import checks
+from fnn._core.config import config, makes, static
 
 __all__ = ["Halving", "halving"]
 
@@ -26,7 +26,7 @@ class Halving:
         return tuple(dict.fromkeys(found))
 
     def kept(self, values: np.ndarray) -> np.ndarray:
-        """Which of those that compete go on, bools; the lowest values are the best, NaN is not."""
+        """Which of the competing lanes continue, bools; lowest is best, NaN worst."""
         number = int(np.ceil(len(values) / self.factor))
         order = np.argsort(np.where(np.isnan(values), np.inf, values), kind="stable")
         kept = np.zeros(len(values), bool)
@@ -34,11 +34,62 @@ class Halving:
         return kept
 
 
+class Competition:
+    """The lanes of a sweep under successive halving, or under none."""
+
+    def __init__(
+        self, halving: Halving | None, competing: np.ndarray, before: np.ndarray, epochs: int
+    ):
+        """All competing lanes are at one epoch.
+
+        Args:
+          halving: The rule; None: no lane is dropped.
+          competing: Which lanes have not been dropped, bools `(lanes,)`.
+          before: The epochs done by each lane, `(lanes,)`.
+          epochs: How many are to come.
+        """
+        self.first = int(before.max())
+        """The epochs done before."""
+        self.competing = competing
+        self.dropped_at = np.where(competing, -1, before)
+        """The epochs after which lanes were dropped, `(lanes,)`; -1 if not."""
+        rungs = () if halving is None else halving.rungs(self.first + epochs)
+        self.rungs = tuple(rung - self.first for rung in rungs)
+        """After how many of the epochs to come lanes are chosen."""
+        self._halving = halving
+
+    def losers(self, done: int, best: np.ndarray, alive: np.ndarray) -> np.ndarray:
+        """The lanes to be stopped now, which compete no longer.
+
+        Args:
+          done: How many of the epochs have been run.
+          best: The best monitor of each lane; lowest is best, NaN worst.
+          alive: Which lanes have not stopped by themselves.
+        """
+        if self._halving is None or done not in self.rungs:
+            return np.arange(0)
+        lanes = np.flatnonzero(self.competing)
+        lost = lanes[~self._halving.kept(best[lanes])]
+        self.competing[lost] = False
+        lost = lost[alive[lost]]
+        self.dropped_at[lost] = self.first + done
+        return lost
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """What a checkpoint holds of it."""
+        return {"competing": self.competing, "dropped_at": self.dropped_at}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Continues from a checkpoint's, taken out of it."""
+        self.competing, self.dropped_at = snapshot.pop("competing"), snapshot.pop("dropped_at")
+
+
+@makes(Halving)
 def halving(min_epochs: int, *, factor: Any = 3) -> Halving:
-    """Successive halving: after some epochs the best lanes go on, the others end.
+    """Successive halving: after some epochs the best lanes continue, the others stop.
 
     It chooses after `min_epochs`, after `factor` times as many, and so on (the rungs), and
-    each time one in `factor` of the lanes goes on: those whose monitor has been best so far.
+    each time one in `factor` of the lanes continues: those whose monitor has been best so far.
     Lanes that have stopped by a rule of their own compete with what they have reached;
     diverged lanes come last.
 

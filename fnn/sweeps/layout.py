@@ -1,4 +1,4 @@
-"""How lanes are spread over the machine: devices, threads, and lanes at once."""
+"""The layout of lanes over the machine: devices, threads, and lanes per chunk."""
 
 import math
 import os
@@ -8,60 +8,59 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fnn.once import has_own_memory
+from fnn._core.array_cache import has_own_memory
 
-# Where memory is the machine's own, the states of a device's lanes are to take no more than
-# caches hold well (measured in `bench/README.md`), and beyond so many lanes a small network's
-# step gets slower.
+# On a CPU the states of a chunk take at most this many bytes, which caches hold well (measured in
+# `bench/README.md`), and beyond this many lanes a step of a small network gets slower.
 _NEAR_BYTES = 2**22
 _MOST_LANES = 144
-# Where lanes are going to end, each core has so many chunks to begin with, if they do not come
-# too small: so all cores have some left when most lanes have ended.
+# Where lanes may stop, each core begins with this many chunks, of at least this many lanes: so all
+# cores have work when most lanes have stopped.
 _CHUNKS, _LEAST_LANES = 8, 32
-# Where memory is the devices' own, a step over states of fewer bytes takes as long as its kernels
-# take to start: to cut those lanes into chunks would only multiply the kernels.
+# On an accelerator, a step over states of fewer bytes is bound by the start of its kernels: more
+# chunks would only multiply them.
 _LEAST_BYTES = 2**26
-# Lanes that lie along vectors are to fill the widest that there are.
+# Lanes along vectors fill the widest ones: 16 float32 (AVX-512).
 VECTOR = 16
-# So much memory may be taken to spare small states the way to the host and back.
+# States of at most this many bytes in all stay on the devices between calls.
 _RESIDENT_BYTES = 2**28
-# The share of free memory that chunks at work may take.
+# The fraction of the free memory that running chunks may take.
 _SHARE = 0.5
 
 
 class Layout(NamedTuple):
-    """How lanes are spread over the machine."""
+    """A layout of lanes over the machine."""
 
     devices: tuple[Any, ...]
     own_memory: bool
     """Whether the devices have memory of their own, as accelerators do."""
     threads: int
-    """How many chunks are at work at once."""
+    """How many chunks run at the same time."""
     chunk: int
     """Lanes in a chunk, on all devices together."""
     resident: bool
-    """Whether the states of chunks stay on the devices. Else the host keeps them between calls,
-    which takes half the memory where that of devices is the same."""
+    """Whether the states of chunks stay on the devices between calls. Else the host keeps them,
+    which takes half the memory on a CPU."""
 
     @property
     def mesh(self) -> Mesh | None:
-        """The devices that share a chunk, if there are several."""
+        """The devices that a chunk is sharded over; None for a single one."""
         return Mesh(np.array(self.devices), ("lanes",)) if len(self.devices) > 1 else None
 
 
 def layout_of(
     size: int, state_bytes: int, *, along_vectors: bool, lanes_end: bool, at_once: int | None
 ) -> Layout:
-    """A layout for so many lanes.
+    """The layout for a number of lanes.
 
     Args:
       size: The number of lanes.
-      state_bytes: What the state of one lane takes.
-      along_vectors: Whether lanes lie along vectors.
-      lanes_end: Whether lanes are going to end before the last epoch.
+      state_bytes: The bytes of one lane's state.
+      along_vectors: Whether lanes are on the last axis, along vectors.
+      lanes_end: Whether lanes may stop before the last epoch.
       at_once: Lanes in a chunk on each device, or None to choose.
     """
-    devices = tuple(jax.local_devices())
+    devices = _devices()
     own_memory = has_own_memory(devices)
     threads = 1 if own_memory else max(1, _cores() // len(devices))
     if at_once is None:
@@ -80,11 +79,11 @@ def layout_of(
 
 
 def within_memory(layout: Layout, chunk_bytes: int) -> Layout:
-    """The layout, or one of smaller chunks where those at work would take too much memory.
+    """The layout, with smaller chunks if the running ones would take too much memory.
 
     Args:
-      layout: What is planned.
-      chunk_bytes: What its program takes on each device, by the compiler's account.
+      layout: The layout to begin with.
+      chunk_bytes: The memory of its program on each device, by the compiler's account.
     """
     share = _SHARE * _free_bytes(layout.devices[0]) / (chunk_bytes * layout.threads)
     at_once = layout.chunk // len(layout.devices)
@@ -93,13 +92,22 @@ def within_memory(layout: Layout, chunk_bytes: int) -> Layout:
     return layout._replace(chunk=max(1, int(at_once * share)) * len(layout.devices))
 
 
+def _devices() -> tuple[Any, ...]:
+    """The device that the caller has chosen by `jax.default_device`, or all of this process."""
+    config: Any = jax.config
+    chosen = config.jax_default_device
+    if chosen is None or isinstance(chosen, str):
+        return tuple(jax.local_devices(backend=chosen))
+    return (chosen,)
+
+
 def _free_bytes(device: Any) -> float:
     stats = device.memory_stats()
     if stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
     if "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", {}):
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return math.inf  # this system does not tell
+    return math.inf  # unknown on this system
 
 
 def _cores() -> int:

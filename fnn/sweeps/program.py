@@ -1,6 +1,5 @@
-"""The compiled program of a chunk: the run's own under `vmap`, over the devices there are."""
+"""The compiled program of a chunk of lanes: the program of a run under `vmap`."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,49 +8,50 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from fnn.network import MLP
-from fnn.partition import Structure, merge
-from fnn.programs import Compiled, compiled
-from fnn.sweeps.host import with_keys, without_keys
-from fnn.sweeps.lanes_last import is_small, scanned_lanes_last, stored
+from fnn._core.jit_cache import Compiled, compiled
+from fnn._core.partition import Structure, merge
+from fnn.networks.mlp import MLP, Transposed
+from fnn.sweeps.lanes_last.steps import is_small, scanned_lanes_last
+from fnn.sweeps.rows import with_keys, without_keys
+from fnn.training.control import materialized
+from fnn.training.epochs import Steps, epochs_from, has_ended, repacked, scanned
 from fnn.training.packing import Packing, packing_of
 from fnn.training.problem import Problem
-from fnn.training.run import Steps, carried, epochs_from, has_ended, scanned
-from fnn.training.state import Beginning, FitState, begin_state
+from fnn.training.state import FitState, InitialState, initial_state
 from fnn.training.step import TrainState
 from fnn.types import Loss
 
 
 class Varied(NamedTuple):
-    """What is trained, by lanes: a lane's `Problem` and the key of its batch order, taken apart."""
+    """The problems of all lanes and the keys of their orders, split into static and traced."""
 
     structure: Structure
     traced: list[Any]
-    """Numbers and arrays; for those that every lane has its own of, `(lanes, ...)`."""
+    """Numbers and arrays; the swept ones are `(lanes, ...)`."""
     swept: tuple[bool, ...]
-    """Which these are."""
+    """Which of them are swept."""
 
 
 class Program(NamedTuple):
-    """The static part of a chunk's program."""
+    """The static arguments of a chunk's program."""
 
     structure: Structure
     swept: tuple[bool, ...]
     capacity: int
-    """How many epochs a call holds."""
+    """The most epochs that a call can run."""
     mesh: Mesh | None
-    """The devices that share a chunk, if there are several."""
+    """The devices that a chunk is sharded over; None for a single one."""
     own_memory: bool
     """Whether the devices have memory of their own, as accelerators do."""
 
 
 class Report(NamedTuple):
-    """What the host is told of a chunk's lanes after a segment, `(chunk, ...)`."""
+    """What the host needs to know of a chunk's lanes after a call, `(chunk, ...)`."""
 
     alive: Any
-    """Whether a lane goes on."""
+    """Whether a lane has neither stopped nor diverged."""
     epoch: Any
-    """Epochs it has done."""
+    """Epochs done."""
     best: Any
     """The best value of its monitor so far; NaN where it diverged."""
     history: dict[str, Any]
@@ -60,12 +60,12 @@ class Report(NamedTuple):
 
 @compiled(0)
 def begin(program: Program, traced: list, start: Any) -> FitState:
-    """A chunk's states before the first epoch, carried, without the order's key."""
+    """A chunk's packed states before the first epoch, without the order key."""
 
     def one(traced: list, start: Any) -> FitState:
         problem, order_key = merge(program.structure, with_keys(traced))
-        state = begin_state(problem, Beginning(with_keys(start), order_key))
-        state = carried(state, _packing_for(problem).pack)
+        state = initial_state(problem, InitialState(with_keys(start), order_key))
+        state = repacked(state, _packing_for(problem).pack)
         return without_keys(state._replace(order_key=None))
 
     return _for_lanes(program, one, 0)(traced, start)
@@ -73,25 +73,23 @@ def begin(program: Program, traced: list, start: Any) -> FitState:
 
 @compiled(0, 1)
 def converted(program: Program, way: str, traced: list, state: FitState) -> FitState:
-    """A chunk's states by "pack" as its program carries them from one call to the next, by
-    "unpack" as everyone else knows them.
-    """
+    """A chunk's states, packed for its program (`way` is "pack") or unpacked for users."""
 
     def one(traced: list, state: FitState) -> FitState:
         problem, _ = merge(program.structure, with_keys(traced))
-        return carried(state, getattr(_packing_for(problem), way))
+        return repacked(state, getattr(_packing_for(problem), way))
 
     return _for_lanes(program, one, 0)(traced, state)
 
 
 def _packing_for(problem: Problem) -> Packing:
-    """How the run's parameters are carried."""
+    """The packing of a lane's parameters."""
     return packing_of(problem.optimizer, jax.eval_shape(problem.net.init, jax.random.key(0)))
 
 
 @compiled(0)
 def goes_on(program: Program, traced: list, state: FitState) -> jax.Array:
-    """Which lanes have not ended by themselves."""
+    """Which lanes have neither stopped nor diverged."""
 
     def one(traced: list, state: FitState) -> jax.Array:
         return ~has_ended(merge(program.structure, with_keys(traced))[0], state)
@@ -102,7 +100,7 @@ def goes_on(program: Program, traced: list, state: FitState) -> jax.Array:
 def _advance(
     program: Program, traced: list, state: FitState, first: jax.Array, last: jax.Array
 ) -> tuple[FitState, Report]:
-    """A chunk's states after the epochs from `first` to before `last`; they are carried."""
+    """A chunk's packed states after the epochs from `first` to before `last`, and a report."""
 
     def one(traced: list, state: FitState, first: jax.Array, last: jax.Array):
         problem, order_key = merge(program.structure, with_keys(traced))
@@ -123,72 +121,71 @@ def best_of(state: FitState) -> jax.Array:
 
 
 def _steps_for(program: Program, problem: Problem) -> Steps:
-    """How the lanes of a chunk make an epoch's steps, by what the platform is fast at.
+    """The form of an epoch's steps that is fast on the platform.
 
-    A CPU pays for each number that is not part of a vector, and for each matrix that is copied: so
-    the lanes of small networks lie last, and larger ones hand on `(units, rows)`. An accelerator
-    pays for each kernel, and its compiler lays out matrices as it likes: there the run's own steps
-    are the fewest kernels.
+    On a CPU, numbers outside of vectors and copies of matrices are slow: so small networks have the
+    lanes on the last axis, and larger ones are `Transposed`. On an accelerator the number of
+    kernels counts, and its compiler chooses layouts: the steps of a single run take the fewest.
     """
     if program.own_memory:
         return scanned
-    return scanned_lanes_last if along_vectors(problem) else scanned_features_first
+    return scanned_lanes_last if along_vectors(problem) else scanned_transposed
 
 
 @functools.cache
 def advance_on(*, own_memory: bool, one_core: bool) -> Compiled:
-    """The function that advances a chunk, to be compiled by `compiler_options` of the same."""
+    """The function that advances a chunk, with the `compiler_options` of these arguments."""
     options = compiler_options(own_memory=own_memory, one_core=one_core)
     return compiled(0, donate_argnums=2, compiler_options=options)(_advance)
 
 
 def compiler_options(*, own_memory: bool, one_core: bool) -> dict[str, Any]:
-    """How programs of lanes are compiled.
+    """The compiler's options for programs of lanes.
 
     Args:
       own_memory: Whether the devices have memory of their own.
-      one_core: Whether a chunk has a core of its own, and keeps to it.
+      one_core: Whether a call uses one core only, as other chunks run on the others.
     """
     options: dict[str, Any] = {}
     if not own_memory:
-        # or else vectors are at most half as long as the machine's longest
+        # by default, vectors are at most half as long as the longest of the machine
         options["xla_cpu_prefer_vector_width"] = 512
     if one_core:
         options["xla_cpu_multi_thread_eigen"] = False
     return options
 
 
-def scanned_features_first(problem: Problem, *rest: Any) -> tuple[TrainState, tuple]:
-    """`scanned`, for lanes that lie before rows and features."""
+def scanned_transposed(problem: Problem, *rest: Any) -> tuple[TrainState, tuple]:
+    """`scanned` with layers that compute `(units, rows)`, for lanes on the first axis."""
     if isinstance(problem.net, MLP):
-        net = dataclasses.replace(problem.net, features_first=True)
+        net = Transposed(problem.net, unroll=True)
         problem = problem._replace(net=net, loss=of_kept(problem.loss))
     return scanned(problem, *rest)
 
 
 def of_kept(loss: Loss) -> Loss:
-    """The loss of outputs whose slopes are stored as the layers' products read them."""
+    """The loss, with its gradient stored in the layout that the last layer's products read."""
     return lambda outputs, targets: loss(_kept(outputs), targets)
 
 
 @jax.custom_vjp
 def _kept(outputs: jax.Array) -> jax.Array:
-    """The outputs `(rows, out)`; what comes back to them is stored as `(out, rows)`. The compiler
-    would have the last layer's products turn it, which takes them half as long again.
+    """The outputs `(rows, out)`, whose gradient is stored as `(out, rows)`. Otherwise the products
+    of the last layer transpose it, and take half as long again.
     """
     return outputs
 
 
-_kept.defvjp(lambda outputs: (outputs, None), lambda _, slopes: (stored(slopes.T).T,))
+_kept.defvjp(lambda outputs: (outputs, None), lambda _, slopes: (materialized(slopes.T).T,))
 
 
 def along_vectors(problem: Problem) -> bool:
-    """Whether the lanes of a chunk lie along the last axis."""
+    """Whether the lanes of a chunk are on the last axis."""
     return is_small(problem.net, problem.plan.batch_size)
 
 
 def _for_lanes(program: Program, function: Callable, *axes: int | None) -> Callable:
-    """The function of a lane's numbers, and of arguments with such axes, for all lanes."""
+    """A function of one lane, vmapped over the swept numbers and arguments with these axes."""
     all_axes = ([0 if own else None for own in program.swept], *axes)
     mapped = jax.vmap(function, in_axes=all_axes)
     if program.mesh is None:

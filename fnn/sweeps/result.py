@@ -1,25 +1,29 @@
-"""What a sweep leaves: every lane's run, as tables, as single runs, as an ensemble."""
+"""The result of a sweep: the runs of all lanes, as tables, as single runs, as an ensemble."""
 
 import dataclasses
-from collections.abc import Sequence
+import html
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from fnn import checks
-from fnn.model import outputs_of
-from fnn.partition import Structure, host_numbers, merge
-from fnn.programs import compiled
+from fnn._core import checks
+from fnn._core.jit_cache import compiled
+from fnn._core.partition import Structure, host_numbers, merge
+from fnn._core.table import Table, flat_columns
+from fnn.networks.model import outputs_of
 from fnn.sweeps.program import Varied
-from fnn.sweeps.table import Table, flat_columns
+from fnn.sweeps.rows import copied_rows, plain, rows_of
+from fnn.training.fit import Fit
 from fnn.training.problem import Problem, own_sign
-from fnn.training.run import Fit
 from fnn.training.state import FitState
 from fnn.types import Params
 
-# lanes of an ensemble that go through the network at once
-_AT_ONCE = 64
+# lanes that go through the network at once
+_AT_ONCE = 128
+# lanes that its text shows
+_BEST = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,21 +35,23 @@ class Sweep:
     epochs: np.ndarray
     """int32, `(lanes,)`: epochs run in this call."""
     state: FitState
-    """What it takes to go on, `(lanes, ...)`; one `order_key` for all lanes, or `(lanes,)`."""
+    """The states to continue from, `(lanes, ...)`; one `order_key` for all lanes, or `(lanes,)`."""
     finished: np.ndarray
-    """bool, `(lanes,)`: whether a lane has ended by itself or done all of its epochs. False
-    where Ctrl-C came before."""
+    """bool, `(lanes,)`: whether a lane has stopped by itself or done all of its epochs; False after
+    an interruption."""
     dropped_at: np.ndarray
-    """int32, `(lanes,)`: epochs after which successive halving ended a lane; -1 if not."""
+    """int32, `(lanes,)`: epochs after which successive halving stopped a lane; -1 if not."""
     columns: dict[str, np.ndarray]
-    """What was swept, by the path to it, `(lanes, ...)`."""
+    """The swept values by the path of the argument, `(lanes, ...)`."""
     labels: dict[str, np.ndarray]
-    """What else tells lanes apart, `(lanes,)`."""
+    """Further columns, `(lanes,)`."""
     padding: float
     """How many times the useful work the layers' products do, as all lanes are as wide as
     the widest may be; 1 without `active`."""
     problem: Problem = dataclasses.field(repr=False)
-    """That of the first lane."""
+    """That of the first lane. Its x and the scaler of its network are shifted by `shift`."""
+    shift: np.ndarray | None = dataclasses.field(repr=False)
+    """What was subtracted from x and from scalers so that float32 holds x; None: nothing."""
     varied: Varied = dataclasses.field(repr=False)
 
     @property
@@ -65,7 +71,7 @@ class Sweep:
 
     @property
     def diverged_at(self) -> jax.Array:
-        """The epoch, from 0, that broke in a lane and was undone; -1 if none, `(lanes,)`."""
+        """The epoch, from 0, in which a lane broke, and was rolled back; -1 if none, `(lanes,)`."""
         return self.state.diverged_at
 
     @property
@@ -117,7 +123,7 @@ class Sweep:
           last values of the history by name, the best value of the monitor (`best_` and its
           name), `best_epoch`, `epochs`, `diverged_at`. Arrays come apart (`net.active[0]`).
         """
-        table = Table(self._told)
+        table = Table(self._varying)
         for name, values in self.history.items():
             table |= flat_columns(name, values[:, -1])
         monitor = self.problem.plan.monitor
@@ -130,7 +136,7 @@ class Sweep:
     def summary(
         self,
         by: str | Sequence[str] | None = None,
-        over: str = "seed",
+        over: str | Sequence[str] = "seed",
         value: str | None = None,
     ) -> Table:
         """Mean and spread over seeds of each setting.
@@ -138,8 +144,8 @@ class Sweep:
         Args:
           by: The columns of `table` that make a setting. None: all that was swept and all
             labels but `over`.
-          over: The column that tells the lanes of one setting apart. A batch of keys is
-            numbered in the column `seed`.
+          over: The column, or columns, in which the lanes of one setting differ. A batch of
+            keys is numbered in the column `seed`.
           value: The column that is averaged. None: the best value of the monitor.
         Returns:
           The columns of `by`, and of each setting `count` lanes with a finite value,
@@ -150,9 +156,9 @@ class Sweep:
           KeyError: There is no such column.
         """
         table = self.table()
-        over = table.full_name(over)
+        over = [table.full_name(name) for name in ([over] if isinstance(over, str) else over)]
         if by is None:
-            names = [name for name in self._told if name != over]
+            names = [name for name in self._varying if name not in over]
         else:
             names = [table.full_name(name) for name in ([by] if isinstance(by, str) else by)]
         values = table[value or f"best_{self.problem.plan.monitor}"].astype(float)
@@ -175,7 +181,7 @@ class Sweep:
         if self.order_key.ndim == 0:
             result.note = (
                 "All lanes saw the batches in one order, so the interval over "
-                f"{over} does not cover what another order would change."
+                f"{' and '.join(over)} does not cover what another order would change."
             )
         return result
 
@@ -192,32 +198,48 @@ class Sweep:
         """
         lanes = np.flatnonzero(np.asarray(self.diverged_at) < 0)
         checks.require(len(lanes), "predict", "a lane must not have diverged", "none such")
+        if self.shift is not None:
+            known = checks.real_numbers("predict", "x", x)
+            x = np.asarray(jax.device_get(known), np.float64) - self.shift
         x = checks.array("predict", "x", x)
-        outputs = []
-        for start in range(0, len(lanes), _AT_ONCE):
-            chosen = lanes[start : start + _AT_ONCE]
-            rows = np.pad(chosen, (0, min(_AT_ONCE, len(lanes)) - len(chosen)), mode="edge")
-            traced = [
-                leaf[rows] if own else leaf
-                for leaf, own in zip(self.varied.traced, self.varied.swept, strict=True)
-            ]
-            with host_numbers():
-                params = jax.tree.map(lambda leaf, rows=rows: leaf[rows], self.best_params)
-                made = _outputs(self.varied.structure, self.varied.swept, traced, params, x)
-            outputs.append(np.asarray(made)[: len(chosen)].astype(np.float64))
+        made = in_groups(_outputs, self.varied, self.best_params, lanes, x)
+        outputs = [part.astype(np.float64) for part in made]
         # the spread about the mean of the first lanes, so that no digits are lost far from 0
         centre = outputs[0].mean(axis=0)
         total = sum(np.sum(part - centre, axis=0) for part in outputs) / len(lanes)
         squares = sum(np.sum((part - centre) ** 2, axis=0) for part in outputs) / len(lanes)
         return centre + total, np.sqrt(np.maximum(squares - total**2, 0))
 
+    def __repr__(self) -> str:
+        return f"{self._heading}\n{self._best_rows()}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self._heading)}</p>\n{self._best_rows()._repr_html_()}"
+
     @property
-    def _told(self) -> dict[str, np.ndarray]:
-        """What tells lanes apart."""
-        told: dict[str, np.ndarray] = {}
+    def _heading(self) -> str:
+        """What was swept, and how far, in a sentence."""
+        text = f"Sweep of {len(self)} lanes over {', '.join([*self.columns, *self.labels])}"
+        diverged, dropped = np.asarray(self.diverged_at) >= 0, self.dropped_at >= 0
+        counts = {"diverged": diverged, "dropped by halving": dropped, "unfinished": ~self.finished}
+        ends = [f"{lanes.sum()} {how}" for how, lanes in counts.items() if lanes.any()]
+        sentence = f"{text} ({', '.join(ends)})." if ends else f"{text}."
+        return f"{sentence} The best by {self.problem.plan.monitor}:"
+
+    def _best_rows(self) -> Table:
+        """Some rows of `table`, the best lane first; columns of what was swept and how it ended."""
+        order = np.argsort(self._reached(None), kind="stable")[:_BEST]
+        table = self.table()
+        names = [*self._varying, f"best_{self.problem.plan.monitor}", "best_epoch", "epochs"]
+        return Table({"lane": order} | {name: table[name][order] for name in names})
+
+    @property
+    def _varying(self) -> dict[str, np.ndarray]:
+        """The columns in which lanes differ."""
+        found: dict[str, np.ndarray] = {}
         for name, values in self.columns.items():
-            told |= flat_columns(name, values)
-        return told | self.labels
+            found |= flat_columns(name, values)
+        return found | self.labels
 
     def _reached(self, monitor: str | None) -> np.ndarray:
         """The best value of each lane, negated where higher is better, NaN where there is none."""
@@ -236,6 +258,35 @@ class Sweep:
             raise ValueError(f"best: {rule}; got {monitor!r}")
         values = np.where(np.isfinite(values), sign * values, np.inf).min(axis=1)
         return np.where(np.isinf(values), np.nan, values)
+
+
+def in_groups(
+    function: Callable, varied: Varied, params: Params, lanes: np.ndarray, *rest: Any
+) -> Iterator[Any]:
+    """Calls a compiled function for a few lanes at a time, which bounds memory.
+
+    Args:
+      function: Of the structure, what is swept, the traced numbers and the parameters of some
+        lanes, and `rest`; to a tree of arrays `(lanes, ...)`.
+      varied: The problems of all lanes.
+      params: `(lanes, ...)`.
+      lanes: The lanes that are wanted.
+      *rest: The function's other arguments.
+    Yields:
+      The results, for a few lanes each, on the host.
+    """
+    params = plain(params)
+    for start in range(0, len(lanes), _AT_ONCE):
+        chosen = lanes[start : start + _AT_ONCE]
+        rows = np.pad(chosen, (0, min(_AT_ONCE, len(lanes)) - len(chosen)), mode="edge")
+        traced = [
+            leaf[rows] if own else leaf
+            for leaf, own in zip(varied.traced, varied.swept, strict=True)
+        ]
+        with host_numbers():
+            some = copied_rows(params, rows)
+            results = function(varied.structure, varied.swept, traced, some, *rest)
+        yield rows_of(jax.device_get(results), slice(len(chosen)))
 
 
 @compiled(0, 1)

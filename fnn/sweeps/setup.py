@@ -1,4 +1,4 @@
-"""What is swept, and where its lanes begin: the arguments of a sweep, checked."""
+"""The checked arguments of a sweep: what is swept, and the first states of its lanes."""
 
 import itertools
 from collections.abc import Mapping
@@ -8,20 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn import checks
-from fnn.batches import Dataset
-from fnn.network import MLP
-from fnn.partition import by_value, is_number, split
-from fnn.programs import compiled
-from fnn.shapes import shapes_of
+from fnn._core import checks
+from fnn._core.dataset import Data
+from fnn._core.jit_cache import compiled
+from fnn._core.partition import by_value, is_number, split
+from fnn._core.shapes import shapes_of
+from fnn.networks.mlp import MLP
+from fnn.networks.units import centred
 from fnn.sweeps.columns import columns_of, is_lanes, marked, number_of_lanes, of_lane
-from fnn.sweeps.host import from_host, is_key, rows_of, to_host
 from fnn.sweeps.program import Varied
+from fnn.sweeps.rows import is_key, plain, rows_of, to_host, with_keys
 from fnn.training.problem import Problem, checked_problem
-from fnn.training.state import FitState, begin_state, checked_state, own_order_key
+from fnn.training.state import FitState, checked_state, initial_state, own_order_key
 from fnn.training.step import TrainState
 
-# How many times the useful work may be done before it has to be said that this is meant.
+# How many times the useful work may be done without `allow_padding=True`.
 _PADDING = 4
 
 
@@ -31,20 +32,23 @@ class Setup(NamedTuple):
     size: int
     """The number of lanes."""
     problem: Problem
-    """That of the first lane."""
+    """The problem of the first lane, shifted."""
+    shift: np.ndarray | None
+    """What was subtracted from all x, `(features,)`, if anything."""
     varied: Varied
-    """That of all lanes, and the keys of their batch orders."""
+    """The problems of all lanes, and the keys of their batch orders."""
     order_key: jax.Array
     """`()`, or `(lanes,)` where each has its own."""
-    begin_at: Any
-    """On the host, a row per lane: keys, `TrainState`s or `FitState`s without `order_key`."""
+    start_state: Any
+    """A row per lane, on the host or on an accelerator: keys, `TrainState`s or `FitState`s without
+    `order_key`."""
     like: FitState
     """The state of one lane, or its shapes."""
     columns: dict[str, np.ndarray]
     """What was swept, by path."""
     labels: dict[str, np.ndarray]
     padding: float
-    """How many times the useful work is done."""
+    """The work done over the useful work."""
 
 
 def checked_setup(  # noqa: D417, `sweep` describes the others
@@ -62,17 +66,20 @@ def checked_setup(  # noqa: D417, `sweep` describes the others
     """The arguments of a sweep, checked before anything is compiled.
 
     Args:
-      function: Who asks, for the errors.
+      function: The name of the caller, for errors.
       arguments: By name, those of `checked_problem` that can be swept.
       options: Its others.
     Raises:
       ValueError, TypeError: As `sweep` says.
     """
-    arguments = {what: marked(argument) for what, argument in arguments.items()}
-    columns = columns_of(arguments)
-    start = _keys(function, key) if state is None else state
+    columns = columns_of({what: marked(argument) for what, argument in arguments.items()})
+    all_data = arguments["data"], arguments["validation"]
+    net, (data, validation), shift = centred(arguments["net"], *all_data)
+    shifted = {"net": net, "data": data, "validation": validation}
+    arguments = {what: marked(value) for what, value in {**arguments, **shifted}.items()}
+    start = keys_of(function, key) if state is None else state
     if order_key is not None:
-        order_key = _keys(function, order_key)
+        order_key = keys_of(function, order_key)
     checks.no_tracers(function, (by_value(arguments), start, order_key))
     given = {"key" if state is None else "state": start, "order_key": order_key}
     own = {what: _key_of(value) for what, value in given.items() if _has_lanes(value)}
@@ -82,14 +89,17 @@ def checked_setup(  # noqa: D417, `sweep` describes the others
         return checked_problem(function, **of_lane(arguments, lane), **options)
 
     problem = problem_of(0)
-    for lane in _telling_lanes(columns):
+    for lane in _lanes_to_check(columns):
         problem_of(lane)
     padding = _padding(arguments["net"])
     rule = f"padding must cost at most {_PADDING} times the useful work, or allow_padding=True"
     checks.require(padding <= _PADDING or allow_padding, function, rule, f"{padding:.3g} times")
 
-    first: Any = _first_of(start) if _has_lanes(start) else start
-    first_order: Any = _first_of(order_key) if _has_lanes(order_key) else order_key
+    without_order = start._replace(order_key=None) if isinstance(start, FitState) else start
+    start_state = plain(without_order) if _has_lanes(start) else to_host(without_order)
+    first: Any = _first_of(start, start_state) if _has_lanes(start) else start
+    orders: Any = order_key
+    first_order = orders[0] if _has_lanes(orders) else orders
     begin: Any = checked_state(
         function,
         problem,
@@ -99,21 +109,23 @@ def checked_setup(  # noqa: D417, `sweep` describes the others
     )
     if isinstance(start, FitState):
         like, order_key = begin, start.order_key
-        begin_at = to_host(start._replace(order_key=None))
     else:
-        like = shapes_of(function, begin_state, (problem, begin))
-        begin_at = to_host(start)
+        like = shapes_of(function, initial_state, (problem, begin))
         if order_key is None:
             order_key = _own_order_keys(start, size, shared_order)
     if not _has_lanes(start):
-        begin_at = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (size, *leaf.shape)), begin_at)
+        start_state = jax.tree.map(
+            lambda leaf: np.broadcast_to(leaf, (size, *leaf.shape)), start_state
+        )
     labels = _checked_labels(function, {} if labels is None else labels, own, columns, size)
-    numbers = {name: _plain(values) for name, values in columns.items()}
-    varied = _varied(function, problem, arguments, order_key)
-    return Setup(size, problem, varied, order_key, begin_at, like, numbers, labels, padding)
+    numbers = {name: plain_values(values) for name, values in columns.items()}
+    varied = varied_problems(function, problem, arguments, order_key)
+    return Setup(
+        size, problem, shift, varied, order_key, start_state, like, numbers, labels, padding
+    )
 
 
-def _keys(function: str, keys: Any) -> jax.Array:
+def keys_of(function: str, keys: Any) -> jax.Array:
     """One key, or one per lane, typed."""
     if _has_lanes(keys) and len(keys) > 0:
         if is_key(keys):
@@ -124,45 +136,48 @@ def _keys(function: str, keys: Any) -> jax.Array:
 
 
 def _key_of(start: Any) -> Any:
-    """The keys in a state, or the keys themselves."""
+    """The keys of a state, or the keys themselves."""
     if isinstance(start, FitState):
         start = start.train
     return start.key if isinstance(start, TrainState) else start
 
 
 def _has_lanes(start: Any) -> bool:
-    """Whether keys, or a state by its key, are those of many lanes."""
+    """Whether keys, or the key of a state, have an axis of lanes."""
     key = _key_of(start)
     return isinstance(key, (jax.Array, np.ndarray)) and key.ndim == (1 if is_key(key) else 2)
 
 
-def _first_of(start: Any) -> Any:
-    """The first lane's."""
+def _first_of(start: Any, start_state: Any) -> Any:
+    """The first lane's, of a start that is plain too but for a state's order key."""
+    one = with_keys(rows_of(start_state, 0))
     if not isinstance(start, FitState):
-        return from_host(rows_of(to_host(start), 0))
+        return one
     order_key = start.order_key[0] if start.order_key.ndim else start.order_key
-    one = from_host(rows_of(to_host(start._replace(order_key=None)), 0))
     return one._replace(order_key=order_key)
 
 
 def _own_order_keys(start: Any, size: int, shared_order: bool) -> jax.Array:
     """The order keys that `fit` derives from the lanes' keys, or the first lane's."""
+    has_begun = isinstance(start, TrainState)
+    return _order_keys(None if shared_order else size, has_begun, _key_of(start))
+
+
+@compiled(0, 1)
+def _order_keys(size: int | None, has_begun: bool, keys: jax.Array) -> jax.Array:
+    """Of the keys of runs, or of the steps of begun ones; without a size, of the first."""
     # a clone, as the lanes themselves derive from the same keys
-    many = jnp.reshape(jax.random.clone(_key_of(start)), -1)
-    many = _order_keys(many[:1] if shared_order else many, isinstance(start, TrainState))
-    return many[0] if shared_order else jnp.broadcast_to(many, size)
-
-
-@compiled(1)
-def _order_keys(keys: jax.Array, has_begun: bool) -> jax.Array:
-    """Of the keys of runs, or of the steps of those that have begun."""
+    keys = jnp.reshape(jax.random.clone(keys), -1)
+    if size is None:
+        keys = keys[:1]
     if not has_begun:
         keys = jax.vmap(lambda key: jax.random.split(key)[1])(keys)
-    return jax.vmap(own_order_key)(keys)
+    keys = jax.vmap(own_order_key)(keys)
+    return keys[0] if size is None else jnp.broadcast_to(keys, size)
 
 
-def _telling_lanes(columns: Mapping[str, Any]) -> list[int]:
-    """Lanes with the lowest and highest values of what no config has checked."""
+def _lanes_to_check(columns: Mapping[str, Any]) -> list[int]:
+    """The lanes with the lowest and highest values of arguments that no config checks."""
     lanes = set()
     for name, values in columns.items():
         if name.split(".")[0] in ("loss", "metrics", "data", "validation") and not is_key(values):
@@ -172,7 +187,7 @@ def _telling_lanes(columns: Mapping[str, Any]) -> list[int]:
 
 
 def _padding(net: Any) -> float:
-    """How many times the useful multiplications are done."""
+    """The multiplications done over the useful ones."""
     if not isinstance(net, MLP) or net.active is None:
         return 1.0
     active: Any = net.active
@@ -188,7 +203,8 @@ def _checked_labels(
     function: str, labels: Mapping[str, Any], own: Mapping[str, Any], columns: Any, size: int
 ) -> dict[str, np.ndarray]:
     rule = "labels must be a dict from names to one value per lane"
-    checks.require(isinstance(labels, Mapping), function, rule, repr(labels), TypeError)
+    is_dict = isinstance(labels, Mapping)
+    checks.require(is_dict, function, rule, type(labels).__name__, TypeError)
     found = {}
     for name, values in labels.items():
         array = np.asarray(checks.rectangular(function, f"{name!r} of labels", values))
@@ -199,11 +215,11 @@ def _checked_labels(
         checks.require(not taken, function, "labels must have names of their own", repr(name))
         found[name] = array
     if "key" in own and "seed" not in found:
-        found["seed"] = _plain(own["key"])
+        found["seed"] = plain_values(own["key"])
     return found
 
 
-def _plain(values: Any) -> np.ndarray:
+def plain_values(values: Any) -> np.ndarray:
     """The values as numbers; keys are numbered in the order in which they appear."""
     if not is_key(values):
         return np.asarray(values)
@@ -212,8 +228,10 @@ def _plain(values: Any) -> np.ndarray:
     return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in rows])
 
 
-def _varied(function: str, problem: Problem, arguments: Mapping, order_key: jax.Array) -> Varied:
-    """The problems of all lanes, taken apart like that of the first."""
+def varied_problems(
+    function: str, problem: Problem, arguments: Mapping, order_key: jax.Array
+) -> Varied:
+    """The problems of all lanes, split like that of the first."""
     _, structure = split(function, (problem, order_key))
     given = arguments["metrics"] or {}
     measures = {f"validation_{name}": metric for name, metric in given.items()}
@@ -233,9 +251,9 @@ def _varied(function: str, problem: Problem, arguments: Mapping, order_key: jax.
     return Varied(structure, traced, (*map(is_lanes, found[:-1]), own_order))
 
 
-def _with_lanes(checked: Dataset | None, given: Any) -> Dataset | None:
+def _with_lanes(checked: Data | None, given: Any) -> Data | None:
     """The checked data, with what is marked in place of the first lane's."""
     if checked is None:
         return None
     parts: Any = itertools.zip_longest(checked, given)
-    return Dataset(*[part if is_lanes(part) else known for known, part in parts])
+    return type(checked)(*[part if is_lanes(part) else known for known, part in parts])

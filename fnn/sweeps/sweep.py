@@ -1,5 +1,6 @@
 """`sweep`: many runs at once, each a lane of one compiled program."""
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -9,28 +10,36 @@ from typing import Any
 import jax
 import numpy as np
 
-from fnn import checks
-from fnn.arguments import told
-from fnn.checkpoints import Found
+from fnn._core import checks
+from fnn._core.partition import host_numbers
+from fnn._host.checkpoints import Found
+from fnn._host.fingerprint import fingerprint
+from fnn._host.segments import (
+    HostArguments,
+    HostOptions,
+    capacity_for,
+    is_finished,
+    run_in_segments,
+)
 from fnn.files import CheckpointError
-from fnn.partition import host_numbers
-from fnn.segments import capacity_for, checked_outside, in_segments, is_over
-from fnn.stopping import EarlyStopping
 from fnn.sweeps.chunks import Runs
-from fnn.sweeps.halving import Halving
-from fnn.sweeps.host import from_host
+from fnn.sweeps.columns import marked, of_lane
+from fnn.sweeps.halving import Competition, Halving
 from fnn.sweeps.layout import VECTOR
 from fnn.sweeps.result import Sweep
-from fnn.sweeps.setup import checked_setup
+from fnn.sweeps.rows import from_host
+from fnn.sweeps.setup import Setup, checked_setup
+from fnn.training.problem import Plan
 from fnn.training.state import FitState
 from fnn.training.step import TrainState
+from fnn.training.stopping import EarlyStopping
 from fnn.types import Loss, Metric, Network, Optimizer
 
 __all__ = ["sweep"]
 
-# A call of the program takes about this long where lanes may stop: long beside what the host
-# does in between; but it is at most such a share of the epochs, so that lanes that have stopped
-# are soon out of the way. Else only the bar and Ctrl-C wait for all chunks' calls together.
+# Where lanes may stop, a call of the program takes about this many seconds, long beside the host's
+# work between calls, but at most this fraction of the epochs, so that stopped lanes are soon
+# removed. Else a call may take longer: only the bar and Ctrl-C wait for it.
 _CALL_SECONDS, _CALLS, _ALL_SECONDS = 0.03, 16, 0.25
 
 
@@ -65,40 +74,40 @@ def sweep(  # noqa: D417, `fit` describes the others
 ) -> Sweep:
     """Many runs at once: `fit` for every value of whatever is swept, in one compiled program.
 
-    Swept is every number of a config (network, optimizer, schedule, stopping rule) that has
-    one axis more than one run's, whatever `lanes` marks elsewhere, and the key if it is a
-    batch of keys. All have one length, the number of lanes: lane i is the run with the i-th
-    value of each. `product` makes the columns of a grid.
+    A lane is one run of a sweep. Swept are every number of a config (network, optimizer, schedule,
+    stopping rule) with one axis more than a single run has, whatever `lanes` marks elsewhere, and
+    the key if it is a batch of keys. All have the same length, the number of lanes: lane i is the
+    run with the i-th value of each. `product` makes the columns of a grid.
 
-    Lanes run in chunks of one program, on all devices and cores. Those that have stopped or
-    diverged are taken out, and those that live fill fewer chunks, so ended lanes cost
-    next to nothing. The first Ctrl-C or SIGTERM returns what is there; a second one does what
-    it always does. Checkpoints are those of `train`: a sweep that is killed goes on from the
-    newest, to the same bits on the same kind of machine.
+    Lanes run in chunks of one program, on all devices and cores, or on `jax.default_device` if it
+    is set. Lanes that have stopped or diverged are removed, and the active ones are packed into
+    fewer chunks, so that stopped lanes cost next to nothing. The first Ctrl-C or SIGTERM returns
+    the results so far; a second one acts as usual. Checkpoints are those of `train`: a killed sweep
+    continues from the newest, to the same bits on the same kind of machine.
 
     Args:
       net, loss, optimizer, data, epochs, batch_size, validation, metrics, monitor, mode, stop:
-        As in `fit`, and swept where they hold the values of lanes. Structure (sizes,
-        activations, functions) is that of all lanes; for widths there is `mlp(active=)`.
+        As in `fit`, and swept where they hold one value per lane. The structure (sizes,
+        activations, functions) is the same for all lanes; widths are swept by `mlp(active=)`.
       key: As in `fit`; or one for each lane, `(lanes,)`.
-      state: `Sweep.state` continues those runs: the lanes that stand at the latest epoch, as
-        the others have ended. A `TrainState` of all lanes begins from its parameters. That of
-        one run (as `fit` makes it) is the same start for all lanes.
+      state: `Sweep.state` continues those runs: the lanes at the latest epoch, as the others have
+        stopped. A `TrainState` of all lanes begins from its parameters; that of one run (as `fit`
+        returns it) starts all lanes alike.
       order_key: A PRNG key for the batch order; or one for each lane, `(lanes,)`. None: as
         the first lane's `fit` derives it from its key.
       shared_order: Whether all lanes see the batches in one order, so that data stay
         unbatched, which is faster. False: each lane has the order that `fit` derives.
       halving: A `halving` to end most lanes early.
-      labels: By name, what else tells lanes apart, `(lanes,)` each: columns for the result's
-        tables. A batch of keys is numbered as `seed`, if there is no such label.
-      allow_padding: Whether layers may do more than four times the useful work, where
-        `active` is swept: all lanes cost what the full size does.
+      labels: More columns for the result's tables, by name, `(lanes,)` each. A batch of keys is
+        numbered as `seed`, if there is no such label.
+      allow_padding: Whether layers may do more than four times the useful work where `active` is
+        swept: every lane costs as much as the full size.
       at_once: Lanes at once on each device and thread, >= 1. None: as many as suit memory and
         caches, and cut the lanes evenly. The last bits of results depend on it.
-      progress: Whether to show a bar, with the lanes alive and the best monitor. It needs
+      progress: Whether to show a bar, with the active lanes and the best monitor. It needs
         tqdm. None: on a terminal or in a notebook, if tqdm is installed.
       callback, max_seconds, checkpoint, every, keep, on_save_error: As in `train`. The latest
-        values are the lanes alive and the best monitor.
+        values are the number of active lanes and the best monitor.
     Returns:
       A `Sweep`. Lane i is `fit(..., key=keys[i], order_key=result.order_key)`: the same first
       parameters and batches, and the same numbers up to rounding.
@@ -135,20 +144,55 @@ def sweep(  # noqa: D417, `fit` describes the others
             name, arguments, options, key=key, state=state, order_key=order_key,
             shared_order=shared_order, labels=labels, allow_padding=allow_padding,
         )  # fmt: skip
-    outside = checked_outside(
+    given = HostArguments(
+        progress, callback, max_seconds, checkpoint, every, keep, on_save_error
+    )  # fmt: skip
+    outside = given.checked(
         name,
-        lambda: told(
-            **setup.problem._asdict(), swept=setup.columns, numbers=setup.varied.traced,
-            begin=setup.begin_at, order_key=setup.order_key, at_once=at_once,
+        lambda: fingerprint(
+            **setup.problem._asdict() | {"net": of_lane(marked(net), 0)},
+            swept=setup.columns, numbers=setup.varied.traced,
+            begin=setup.start_state, order_key=setup.order_key, at_once=at_once,
             halving=halving and (halving, epochs),  # whose rungs go by the epochs
         ),
-        progress=progress, callback=callback, max_seconds=max_seconds, checkpoint=checkpoint,
-        every=every, keep=keep, on_save_error=on_save_error,
     )  # fmt: skip
+    lanes_end = stop is not None or halving is not None
+    runs, outside = _laid_out(name, setup, outside, epochs, lanes_end, at_once)
+    competing = _begin(name, runs, setup, halving)
+    before = runs.epoch.copy()
+    competition = Competition(halving, competing, before, epochs)
+    stopped = _restore(name, runs, competition, outside, epochs)
+    if not is_finished(name, outside, runs.done, stopped, epochs):
+        _run(name, runs, competition, outside, setup.problem.plan, epochs, lanes_end)
+    finished = ~runs.alive | (runs.done == epochs)
+    last = from_host(runs.collected())
+    return Sweep(
+        history=runs.history,
+        epochs=runs.epoch - before,
+        state=last._replace(order_key=setup.order_key),
+        finished=finished,
+        dropped_at=competition.dropped_at.astype(np.int32),
+        columns=setup.columns,
+        labels=setup.labels,
+        padding=setup.padding,
+        problem=setup.problem,
+        shift=setup.shift,
+        varied=setup.varied,
+    )
+
+
+def _laid_out(
+    function: str,
+    setup: Setup,
+    outside: HostOptions,
+    epochs: int,
+    lanes_end: bool,
+    at_once: int | None,
+) -> tuple[Runs, HostOptions]:
+    """The lanes, laid out as in the newest checkpoint, and options whose checkpoints say how."""
     found = None if outside.checkpoints is None else outside.checkpoints.newest()
     if found and at_once is None:  # bits depend on it, and the choice on how many epochs there are
         at_once = _at_once_of(found, setup.size)
-    lanes_end = stop is not None or halving is not None
     runs = Runs(
         setup.problem,
         setup.varied,
@@ -159,87 +203,83 @@ def sweep(  # noqa: D417, `fit` describes the others
         lanes_end=lanes_end,
         at_once=at_once,
     )
-    outside = outside._replace(facts=runs.laid_out)
     if found and not runs.laid_out.items() <= found.metadata.items():
         warnings.warn(
-            f"{name}: lanes lie otherwise over this machine than when {found.path} was made, so "
-            "that results may differ in the last bits from one go",
-            stacklevel=2,
+            f"{function}: lanes are laid out differently on this machine than when {found.path} "
+            "was written, so results may differ in the last bits from one run without interruption",
+            stacklevel=3,
         )
-    if isinstance(setup.begin_at, FitState):
-        competing = runs.resume(setup.begin_at)
-        rule = "lanes that go on must stand at one epoch (but for those that halving left behind)"
-        one_epoch = halving is not None or bool(competing.all())
-        checks.require(one_epoch, name, rule, f"epochs {np.unique(runs.epoch).tolist()}")
-    else:
-        with jax.debug_nans(False):  # NaN here says that there was no epoch yet
-            runs.begin(setup.begin_at)
-        competing = np.ones(setup.size, bool)
-    before = runs.epoch.copy()
-    first = int(before.max())
-    dropped_at = np.where(competing, -1, before)
-    rungs = () if halving is None else [rung - first for rung in halving.rungs(first + epochs)]
-    sign, monitor = setup.problem.plan.sign, setup.problem.plan.monitor
-    done, stopped = 0, False
-    begun = outside.restored(
-        name,
-        epochs,
-        lambda done: runs.snapshot(done) | {"competing": competing, "dropped_at": dropped_at},
-    )
-    if begun is not None:
-        tree, done, stopped = begun
-        competing, dropped_at = tree.pop("competing"), tree.pop("dropped_at")
-        runs.restore(tree, done)
+    return runs, outside._replace(facts=runs.laid_out)
 
-    def snapshot() -> dict[str, Any]:
-        return runs.snapshot() | {"competing": competing, "dropped_at": dropped_at}
+
+def _begin(function: str, runs: Runs, setup: Setup, halving: Halving | None) -> np.ndarray:
+    """Puts all lanes where they begin. Returns which of them halving has not dropped before."""
+    if not isinstance(setup.start_state, FitState):
+        with jax.debug_nans(False):  # NaN here says that there was no epoch yet
+            runs.begin(setup.start_state)
+        return np.ones(setup.size, bool)
+    competing = runs.resume(setup.start_state)
+    rule = "lanes to continue must be at one epoch (but for those that halving stopped)"
+    one_epoch = halving is not None or bool(competing.all())
+    checks.require(one_epoch, function, rule, f"epochs {np.unique(runs.epoch).tolist()}")
+    return competing
+
+
+def _snapshot(runs: Runs, competition: Competition, done: int | None = None) -> dict[str, Any]:
+    """What a checkpoint holds, after `done` epochs."""
+    return runs.snapshot(done) | competition.snapshot()
+
+
+def _restore(
+    function: str, runs: Runs, competition: Competition, outside: HostOptions, epochs: int
+) -> bool:
+    """Continues from the newest checkpoint, if any. Returns whether all lanes had stopped."""
+    like = functools.partial(_snapshot, runs, competition)
+    restored = outside.restored(function, epochs, like)
+    if restored is None:
+        return False
+    tree, done, stopped = restored
+    competition.restore(tree)
+    runs.restore(tree, done)
+    return stopped
+
+
+def _run(
+    function: str,
+    runs: Runs,
+    competition: Competition,
+    outside: HostOptions,
+    plan: Plan,
+    epochs: int,
+    lanes_end: bool,
+) -> None:
+    """Runs the epochs that have not been run."""
+
+    def seconds() -> float:
+        by_calls = runs.rounds * _CALL_SECONDS
+        return by_calls if lanes_end else max(by_calls, _ALL_SECONDS)
 
     with ThreadPoolExecutor(runs.threads) as pool:
 
         def advance(asked: int) -> tuple[int, dict[str, Any]]:
             advanced = runs.advance(asked, pool)
-            if halving is not None and runs.done in rungs:
-                lanes = np.flatnonzero(competing)
-                ended = lanes[~halving.kept(sign * runs.best[lanes])]
-                competing[ended] = False
-                ended = ended[runs.alive[ended]]
-                dropped_at[ended] = first + runs.done
-                runs.drop(ended)
+            runs.drop(competition.losers(runs.done, plan.sign * runs.best, runs.alive))
             known = runs.best[~np.isnan(runs.best)]
-            best = sign * (sign * known).min() if known.size else np.nan
-            return advanced, {"lanes": int(runs.alive.sum()), f"best {monitor}": best}
+            best = plan.sign * (plan.sign * known).min() if known.size else np.nan
+            return advanced, {"lanes": int(runs.alive.sum()), f"best {plan.monitor}": best}
 
-        def seconds() -> float:
-            by_calls = runs.rounds * _CALL_SECONDS
-            return by_calls if lanes_end else max(by_calls, _ALL_SECONDS)
-
-        at_most = max(1, epochs // _CALLS) if lanes_end else epochs
-        if not is_over(name, outside, done, stopped, epochs):
-            in_segments(
-                name,
-                advance,
-                epochs,
-                outside,
-                snapshot,
-                done=done,
-                seconds=seconds,
-                at_most=at_most,
-                ends=rungs,
-            )
-    finished = ~runs.alive | (runs.done == epochs)
-    last = from_host(runs.collected())
-    return Sweep(
-        history=runs.history,
-        epochs=runs.epoch - before,
-        state=last._replace(order_key=setup.order_key),
-        finished=finished,
-        dropped_at=dropped_at.astype(np.int32),
-        columns=setup.columns,
-        labels=setup.labels,
-        padding=setup.padding,
-        problem=setup.problem,
-        varied=setup.varied,
-    )
+        run_in_segments(
+            function,
+            advance,
+            epochs,
+            outside,
+            lambda: _snapshot(runs, competition),
+            done=runs.done,
+            seconds=seconds,
+            at_most=max(1, epochs // _CALLS) if lanes_end else epochs,
+            ends=competition.rungs,
+            known=runs.pace,
+        )
 
 
 def _at_once_of(found: Found, lanes: int) -> int:

@@ -1,7 +1,6 @@
-"""Training: one step, and a whole run of them."""
+"""Training: steps, batches, and whole runs of epochs.
 
-from fnn.training.run import Fit, fit
-from fnn.training.state import FitState
-from fnn.training.step import TrainState, init_state, train_step
-
-__all__ = ["Fit", "FitState", "TrainState", "fit", "init_state", "train_step"]
+`step` is one update, `epochs` the compiled loop over them, `fit` the run as a pure function, and
+`train` the same run on the host, with progress, signals and checkpoints. It imports networks,
+optimizers, evaluation and the rooms of the host; `sweeps` builds on it.
+"""

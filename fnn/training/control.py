@@ -1,43 +1,57 @@
-"""Control flow of compiled programs that lanes share and that works in place."""
+"""Control flow that stays cheap under `vmap`, and updates in place."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.xla_metadata import set_xla_metadata
 
 
 @jax.custom_batching.custom_vmap
-def any_lane(live: jax.Array) -> jax.Array:
-    """Whether any lane lives, one bool for all lanes.
+def any_active(active: jax.Array) -> jax.Array:
+    """Whether any lane is active: one bool for all lanes, under any number of vmaps.
 
-    A batched predicate would turn `cond` into a select of both sides, and give every lane
-    its own copy of the data; this one stays a single bool under any number of vmaps, so
-    shared data stay shared, and an epoch is skipped once no lane needs it.
+    A batched predicate would turn `cond` into a select of both branches and copy the data for every
+    lane. With one bool, shared data stay shared, and an epoch is skipped once no lane needs it.
     """
-    return live
+    return active
 
 
-@any_lane.def_vmap
-def _any_lane_of_many(axis_size: int, in_batched: list[bool], live: jax.Array):
+@any_active.def_vmap
+def _any_active_of_many(axis_size: int, in_batched: list[bool], active: jax.Array):
     del axis_size, in_batched
-    return any_lane(jnp.any(live, axis=0)), False
+    return any_active(jnp.any(active, axis=0)), False
 
 
-def stored_first(tree: Any) -> Any:
-    """The same tree. An accelerator stores it before it computes anything from it.
+def materialized(tree: Any, *, on_cpu: bool = True) -> Any:
+    """The same tree, written to memory before anything is computed from it.
 
-    Otherwise its compiler may compute a gradient again for each moment of Adam, in a kernel each;
-    one kernel updates all that reads stored gradients. A CPU does nothing here.
+    Compilers fuse what looks cheap into all operations that read it, and compute it in each again.
+
+    Args:
+      tree: Arrays.
+      on_cpu: Whether to do so on a CPU too; else there is no effect there.
     """
-    return jax.lax.platform_dependent(
-        tree, cpu=lambda tree: tree, default=jax.lax.optimization_barrier
-    )
+    on_cpus = _called if on_cpu else lambda tree: tree
+    return jax.lax.platform_dependent(tree, cpu=on_cpus, default=jax.lax.optimization_barrier)
 
 
-def overwritten(tree: Any, condition: jax.Array, values: Any) -> Any:
-    """`values` where the condition holds, else `tree`, for nothing where no lane's does.
+def _called(tree: Any) -> Any:
+    # XLA on a CPU drops barriers before it fuses operations. It does not fuse across a call that it
+    # may not inline, and a call of a function that does nothing is free.
+    with set_xla_metadata(inlineable="false"):
+        return _identity(tree)
 
-    A select would read both and write a third; this changes the arrays where they lie.
+
+@jax.jit
+def _identity(tree: Any) -> Any:
+    return tree
+
+
+def where_in_place(tree: Any, condition: jax.Array, values: Any) -> Any:
+    """`values` where the condition holds, else `tree`; free if it holds in no lane.
+
+    A select would read both trees and write a third; this writes into the arrays of `tree`.
     """
     leaves, structure = jax.tree.flatten(tree)
     pairs = enumerate(zip(leaves, jax.tree.leaves(values), strict=True))
@@ -51,7 +65,7 @@ def overwritten(tree: Any, condition: jax.Array, values: Any) -> Any:
 
 @jax.custom_jvp
 def _write(condition: jax.Array, old: list[jax.Array], new: list[jax.Array]) -> list[jax.Array]:
-    # a loop of one trip or none, as loops work in place, where a cond's branches copy
+    # a loop of one trip or none: loops work in place, while the branches of a cond copy
     def write(carry):
         pending, _ = carry
         return jnp.zeros_like(pending), new

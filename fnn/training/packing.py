@@ -1,12 +1,11 @@
-"""How a compiled run carries its parameters: in few arrays, each the way around that is fast.
+"""Packing of parameters inside a compiled run: few arrays, each in the faster orientation.
 
-Every array of the parameters costs several kernels a step in the optimizer, each to be
-called and to be compiled. So small leaves lie side by side in one array. Larger matrices
-are turned around where the layer has few outputs, as its gradient is faster that way.
+Every array of the parameters costs the optimizer several kernels per step, each to be compiled and
+called. So small leaves are packed into one array. Larger matrices are transposed where the layer
+has few outputs, as its gradient is faster that way.
 
-An optimizer that says it is `elementwise` cannot tell the difference; one that says it
-`ignores_rank` may find matrices and vectors in one array. Others find their parameters as they
-know them.
+Parameters are packed only for an optimizer that declares itself `elementwise`; one that also
+declares `ignores_rank` may get matrices and vectors in one array.
 """
 
 import itertools
@@ -20,24 +19,24 @@ import jax.numpy as jnp
 from fnn.optimizers.common import ignores_rank, is_elementwise
 from fnn.types import Optimizer, Params
 
-# numbers; beyond, the calls saved are no longer worth the copying
+# numbers in a leaf; beyond, the saved calls are not worth the copies
 _SMALL = 1024
-# numbers; larger matrices are read by products that have to copy them out of a longer array
+# numbers in a leaf; products copy larger matrices out of the packed array first
 _TINY = 256
-# outputs; with more, the other way around is as fast, and turning costs a copy
+# outputs; with more, both orientations are as fast, and transposing costs a copy
 _FEW = 256
 
 
 class Packing(NamedTuple):
-    """From parameters to the arrays that a run carries, and back."""
+    """Functions from parameters to packed arrays, and back."""
 
     pack: Callable[[Any], Any]
-    """Of any tree: what in it is shaped as the parameters is packed, the rest is as it was."""
+    """Packs each part of a tree that has the structure of the parameters; the rest is unchanged."""
     unpack: Callable[[Any], Any]
 
 
 def packing_of(optimizer: Optimizer, params: Params) -> Packing:
-    """How to carry these parameters (arrays or their shapes) with this optimizer."""
+    """The packing of these parameters (arrays or their shapes) for this optimizer."""
     if not is_elementwise(optimizer):
         return Packing(lambda tree: tree, lambda tree: tree)
     leaves, structure = jax.tree.flatten(params)
@@ -59,8 +58,8 @@ def packing_of(optimizer: Optimizer, params: Params) -> Packing:
 
 
 def _groups(leaves: list[Any], *, by_rank: bool) -> Iterator[list[int]]:
-    """Which leaves are carried together: small ones of one type, matrices apart from vectors where
-    they are not tiny, or by rank.
+    """The leaves of each packed array: small ones of one dtype, matrices apart from vectors if they
+    are not tiny, or if `by_rank`.
     """
 
     def kind(index: int) -> tuple:
@@ -74,29 +73,29 @@ def _groups(leaves: list[Any], *, by_rank: bool) -> Iterator[list[int]]:
 
 
 def _joined(leaves: list[jax.Array]) -> jax.Array:
-    """One array of them; its rank tells matrices from vectors, as decay goes by that."""
+    """One array of the leaves, of rank 2 if all are matrices: weight decay depends on the rank."""
     if len(leaves) == 1:
         (leaf,) = leaves
-        return leaf.T if _is_turned(leaf.shape) else leaf
+        return leaf.T if _is_transposed(leaf.shape) else leaf
     flat = jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
     return flat[None] if all(leaf.ndim >= 2 for leaf in leaves) else flat
 
 
-def _is_turned(shape: tuple[int, ...]) -> bool:
+def _is_transposed(shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 and shape[1] <= _FEW
 
 
 def _parted(array: jax.Array, shapes: list[tuple[int, ...]]) -> list[jax.Array]:
-    """The leaves that `_joined` took."""
+    """The leaves of an array made by `_joined`."""
     if len(shapes) == 1:
-        return [array.T if _is_turned(shapes[0]) else array]
+        return [array.T if _is_transposed(shapes[0]) else array]
     ends = list(itertools.accumulate(map(math.prod, shapes)))
     parts = jnp.split(array.reshape(-1), ends[:-1])
     return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _wherever(like: Any, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Applies `convert` to those parts of a tree that have the structure and shapes of `like`."""
+    """`convert` applied to the parts of a tree that have the structure and shapes of `like`."""
     structure, shapes = jax.tree.structure(like), _shapes(like)
 
     def fits(tree: Any) -> bool:
@@ -109,6 +108,6 @@ def _wherever(like: Any, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _shapes(tree: Any) -> list[Any]:
-    """Shapes of what an optimizer keeps of parameters: floats, unlike its count of steps."""
+    """The shapes of floating leaves, None for others, such as an optimizer's count of steps."""
     leaves = jax.tree.leaves(tree)
     return [leaf.shape if jnp.issubdtype(leaf.dtype, jnp.floating) else None for leaf in leaves]

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn import checks
-from fnn.batches import Dataset, dataset
-from fnn.config import config, static
+from fnn._core import checks
+from fnn._core.config import config, static
+from fnn._core.dataset import Data, dataset, selected_shapes
+from fnn._core.partition import is_number
+from fnn._core.shapes import shapes_of
 from fnn.evaluation import (
     check_loss,
     check_measures,
@@ -18,9 +20,8 @@ from fnn.evaluation import (
     checked_metrics,
     higher_is_better,
 )
-from fnn.partition import is_number
-from fnn.shapes import shapes_of
-from fnn.stopping import EarlyStopping
+from fnn.networks.units import centred
+from fnn.training.stopping import EarlyStopping
 from fnn.types import Loss, Metric, Network, Optimizer, Params
 
 
@@ -42,8 +43,8 @@ class Problem(NamedTuple):
     net: Network
     loss: Loss
     optimizer: Optimizer
-    data: Dataset
-    validation: Dataset | None
+    data: Data
+    validation: Data | None
     metrics: dict[str, Metric | Loss]
     """Of the validation, "validation_loss" included."""
     stop: EarlyStopping | None
@@ -75,11 +76,12 @@ def checked_problem(
     _check_one_run(function, "stop", stop)
 
     metrics = checked_metrics(function, net, {} if metrics is None else metrics)
+    net, (data, validation), _ = centred(net, data, validation)
     data = dataset(function, "data", data)
     batch_size = min(checks.count(function, "batch_size", batch_size), data.rows)
     check_outputs_suit(function, net, loss)
     params = shapes_of(function, _first_params, (net,))
-    records = {"loss": check_loss(function, net, params, data, loss)}
+    records = {"loss": check_loss(function, net, params, selected_shapes(data), loss)}
     measures = {}
     if validation is not None:
         validation = dataset(function, "validation", validation)
@@ -87,7 +89,8 @@ def checked_problem(
         rule = "no metric may be called 'loss', which is recorded in any case"
         checks.require("loss" not in metrics, function, rule, "'loss'")
         measures = {f"validation_{name}": metric for name, metric in measures.items()}
-        records |= check_measures(function, net, params, validation, measures)
+        known = selected_shapes(validation)
+        records |= check_measures(function, net, params, known, measures)
     else:
         rule = "metrics are measured on validation data, so validation must be given"
         checks.require(not metrics, function, rule, "validation=None")

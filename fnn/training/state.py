@@ -1,22 +1,23 @@
-"""Where a run stands: all that it needs to begin or to go on."""
+"""The state of a run: all that it needs to begin or to continue."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn import checks
-from fnn.partition import Structure, host_numbers, merge, split
-from fnn.programs import compiled
-from fnn.shapes import shapes_of
+from fnn._core import checks
+from fnn._core.display import call_text, text_of
+from fnn._core.jit_cache import compiled
+from fnn._core.partition import Structure, host_numbers, merge, split
+from fnn._core.shapes import shapes_of
 from fnn.training.problem import Problem
 from fnn.training.step import TrainState, init_state
 from fnn.types import Params
 
 
 class FitState(NamedTuple):
-    """All that a run needs to go on: pass it to `fit(state=...)`."""
+    """All that a run needs to continue: pass it to `fit(state=...)`."""
 
     train: TrainState
     order_key: jax.Array
@@ -33,18 +34,22 @@ class FitState(NamedTuple):
     wait: jax.Array
     """int32, `()`: epochs in a row without improvement."""
     diverged_at: jax.Array
-    """int32, `()`: the epoch that was undone; -1 if none."""
+    """int32, `()`: the epoch that was rolled back; -1 if none."""
     diverged_step: jax.Array
     """int32, `()`: the step, counted over the run, at which numbers broke; -1 if none."""
     latest: dict[str, jax.Array]
     """The history's last row; NaN before the first epoch."""
 
+    def __repr__(self) -> str:
+        step = getattr(self.train, "step", self.train)
+        return text_of_run("FitState", self, epoch=self.epoch, step=step)
 
-class Beginning(NamedTuple):
-    """Where a run begins that continues no other."""
+
+class InitialState(NamedTuple):
+    """The start of a run that continues no other."""
 
     start: jax.Array | TrainState
-    """A key to make parameters from, or the state that has them."""
+    """The key of the first parameters, or a state that has them."""
     order_key: jax.Array | None
 
 
@@ -54,12 +59,12 @@ def checked_state(
     key: jax.Array | None,
     state: FitState | TrainState | None,
     order_key: jax.Array | None,
-) -> FitState | Beginning:
-    """Where the run begins, its state checked against the network and the optimizer."""
+) -> FitState | InitialState:
+    """The start of a run, its state checked against the network and the optimizer."""
     if order_key is not None:
         order_key = checks.key(function, order_key)
     if state is None:
-        return Beginning(checks.key(function, key), order_key)
+        return InitialState(checks.key(function, key), order_key)
     rule = "state must be a FitState, a TrainState or None"
     is_state = isinstance(state, (FitState, TrainState))
     checks.require(is_state, function, rule, type(state).__name__, TypeError)
@@ -68,17 +73,27 @@ def checked_state(
     key = checks.key(function, state.train.key if continued else state.key)
     if continued:
         order_key = checks.key(function, state.order_key)
-    expected = shapes_of(function, begin_state, (problem, Beginning(key, order_key)))
+    expected = shapes_of(function, initial_state, (problem, InitialState(key, order_key)))
     if continued:
         checks.same_structure(function, "state", expected, state)
         return state
     step = jnp.asarray(checks.integer(function, "step of state", state.step))
     state = state._replace(step=step, key=key)
     checks.same_structure(function, "state", expected.train, state)
-    return Beginning(state, order_key)
+    return InitialState(state, order_key)
 
 
-def begin_state(problem: Problem, begin: Beginning) -> FitState:
+def text_of_run(name: str, state: FitState, **counts: Any) -> str:
+    """The `repr` of a run: counts, the best epoch, the latest values, and whether it diverged."""
+    shown = counts | {"best_epoch": state.best_epoch}
+    if isinstance(state.latest, dict):
+        shown |= state.latest
+    if text_of(state.diverged_at) != "-1":
+        shown["diverged_at"] = state.diverged_at
+    return call_text(name, [], shown, ranks=dict.fromkeys(shown, 0), digits=4)
+
+
+def initial_state(problem: Problem, begin: InitialState) -> FitState:
     """The state before the first epoch."""
     train = begin.start
     if not isinstance(train, TrainState):
@@ -105,22 +120,22 @@ def begin_state(problem: Problem, begin: Beginning) -> FitState:
 
 
 def own_order_key(step_key: jax.Array) -> jax.Array:
-    """The key of a run's batch order where none is given, from that of its `TrainState`."""
+    """The default key of a run's batch order, from the key of its `TrainState`."""
     return jax.random.fold_in(step_key, np.uint32(2**32 - 1))  # a step never made
 
 
-def begun(problem: Problem, begin: FitState | Beginning) -> FitState:
-    """The state before the first epoch, for those who then run one segment after another."""
+def compiled_initial_state(problem: Problem, begin: FitState | InitialState) -> FitState:
+    """The state before the first epoch by a compiled program, for runs in segments."""
     if isinstance(begin, FitState):
         return begin
     traced, structure = split("fit", (problem, begin))
     with host_numbers(), jax.debug_nans(False):  # NaN here says that there was no epoch yet
-        return _begun(structure, traced)
+        return _compiled_initial_state(structure, traced)
 
 
 @compiled(0)
-def _begun(structure: Structure, traced: list) -> FitState:
-    return begin_state(*merge(structure, traced))
+def _compiled_initial_state(structure: Structure, traced: list) -> FitState:
+    return initial_state(*merge(structure, traced))
 
 
 def _unknown(like: jax.ShapeDtypeStruct) -> jax.Array:

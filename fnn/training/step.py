@@ -1,4 +1,4 @@
-"""One step of training, for loops of one's own, and for ours."""
+"""One step of training: `train_step` for a loop of one's own, `advance` for the compiled loop."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,16 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn import checks
-from fnn.batches import dataset, mean_by_shares, shares_of
+from fnn._core import checks
+from fnn._core.dataset import dataset
+from fnn._core.reductions import normalized, normalized_mean
 from fnn.evaluation import check_losses, check_outputs, check_outputs_suit
-from fnn.model import outputs_of
+from fnn.networks.units import centred, losses_of, scaled_outputs_of
 from fnn.optimizers import apply_updates
 from fnn.types import Loss, Network, Optimizer, Params
 
 
 class TrainState(NamedTuple):
-    """What one training step hands to the next."""
+    """The state between training steps."""
 
     params: Params
     opt_state: Any
@@ -86,9 +87,10 @@ def train_step(
     checks.functions(name, "net", net, "init", "apply")
     checks.functions(name, "optimizer", optimizer, "init", "update")
     check_outputs_suit(name, net, loss)
+    net, (batch,), _ = centred(net, batch)
     x, y, weights = dataset(name, "batch", batch)
     if weights is not None:
-        weights = shares_of(jnp.asarray(weights).astype(float))
+        weights = normalized(jnp.asarray(weights).astype(float))
     return advance(net, loss, optimizer, state, x, y, weights)
 
 
@@ -99,23 +101,23 @@ def advance(
     state: TrainState,
     x: Any,
     y: Any,
-    shares: Any,
+    weights: Any,
     seen: Callable[[Params], Params] = lambda params: params,
     ready: Callable[[Params], Params] = lambda grads: grads,
 ) -> tuple[TrainState, jax.Array]:
     """`train_step` of a checked batch.
 
-    `shares` are those of the rows in the mean loss, None for equal ones; `seen` makes the
-    network's parameters of those in the state, `ready` what the optimizer sees of the gradients.
+    `weights` are normalized, None for equal ones. `seen` converts the state's parameters to the
+    network's (unpacks them), `ready` is applied to the gradients before the optimizer.
     """
     key = jax.random.fold_in(state.key, state.step)
 
     def objective(params: Params) -> jax.Array:
-        outputs = outputs_of(net, seen(params), x, key)
+        outputs = scaled_outputs_of(net, seen(params), x, key)
         check_outputs("train_step", outputs, len(x))
-        losses = loss(outputs, y)
+        losses = losses_of(net, loss, outputs, y)
         check_losses("train_step", losses, len(x))
-        return mean_by_shares(losses, shares)
+        return normalized_mean(losses, weights)
 
     value, grads = jax.value_and_grad(objective)(state.params)
     updates, opt_state = optimizer.update(ready(grads), state.opt_state, state.params)

@@ -1,0 +1,109 @@
+"""Data to train or to measure on: rows of inputs and targets, checked."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn._core import checks
+from fnn.types import Array
+
+
+class Dataset(NamedTuple):
+    """Rows to train or to measure on."""
+
+    x: Array | np.ndarray
+    """`(rows, ...)`."""
+    y: Array | np.ndarray
+    """`(rows, ...)`."""
+    weights: Array | np.ndarray | None = None
+    """`(rows,)`, >= 0; None where all rows weigh the same."""
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return self.x.shape[0]
+
+
+class Subset(NamedTuple):
+    """Some rows of a dataset, by their numbers. Many subsets can share one dataset."""
+
+    x: Array | np.ndarray
+    """All rows of the dataset, `(all, ...)`."""
+    y: Array | np.ndarray
+    """`(all, ...)`."""
+    weights: Array | np.ndarray | None
+    """`(rows,)`, of the chosen rows."""
+    numbers: Array | np.ndarray
+    """The chosen rows, int32 `(rows,)`."""
+
+    @property
+    def rows(self) -> int:
+        """The number of chosen rows."""
+        return self.numbers.shape[0]
+
+
+Data = Dataset | Subset
+
+
+def dataset(function: str, name: str, data: Any) -> Any:
+    """`(x, y)` or `(x, y, weights)` as a checked `Dataset`; a `Subset` is one that was checked.
+
+    Raises:
+      TypeError: It is no such tuple, or does not hold numbers.
+      ValueError: Lengths differ, there are no rows, or values are not finite; weights
+        are negative or all 0.
+    """
+    if isinstance(data, Subset):
+        return data
+    rule = f"{name} must be a tuple (x, y) or (x, y, weights)"
+    is_tuple = isinstance(data, (tuple, list)) and len(data) in (2, 3)
+    checks.require(is_tuple, function, rule, _kind(data), TypeError)
+    x, y = (
+        checks.array(function, f"{part} of {name}", v) for part, v in zip("xy", data, strict=False)
+    )
+    weights = data[2] if len(data) == 3 else None
+    rule = f"x and y of {name} must have rows: shapes (rows, ...)"
+    checks.require(x.ndim >= 1 and y.ndim >= 1, function, rule, f"{x.shape} and {y.shape}")
+    rule = f"x and y of {name} must be of one length"
+    checks.require(len(x) == len(y), function, rule, f"{len(x)} and {len(y)} rows")
+    checks.require(len(x) > 0, function, f"{name} must have at least one row", "none")
+    if weights is not None:
+        weights = _checked_weights(function, f"weights of {name}", weights, len(x))
+    return Dataset(x, y, weights)
+
+
+def take(data: Data, rows: Array | np.ndarray) -> tuple[jax.Array, jax.Array]:
+    """The x and the y of these rows."""
+    return jnp.asarray(data.x)[rows], jnp.asarray(data.y)[rows]
+
+
+def selected(data: Data) -> Dataset:
+    """The rows that count, as a dataset."""
+    return Dataset(*take(data, data.numbers), data.weights) if isinstance(data, Subset) else data
+
+
+def selected_shapes(data: Data) -> Dataset:
+    """`selected`, with the shape of x in its place where rows are chosen; nothing is computed."""
+    if isinstance(data, Dataset):
+        return data
+    x: Any = jax.ShapeDtypeStruct((data.rows, *data.x.shape[1:]), data.x.dtype)
+    return Dataset(x, np.asarray(data.y)[np.asarray(data.numbers)], data.weights)
+
+
+def _checked_weights(function: str, name: str, weights: Any, rows: int) -> Any:
+    weights = checks.array(function, name, weights)
+    checks.require(weights.shape == (rows,), function, f"{name} must be ({rows},)", weights.shape)
+    known = checks.concrete(weights)
+    if known is not None:
+        checks.require(bool((known >= 0).all()), function, f"{name} must be >= 0", known.min())
+        checks.require(bool((known > 0).any()), function, f"{name} must not all be 0", "only 0")
+    if not jnp.issubdtype(weights.dtype, jnp.floating):
+        return weights.astype(np.float32)
+    return weights
+
+
+def _kind(data: Any) -> str:
+    length = f" of {len(data)}" if isinstance(data, (tuple, list)) else ""
+    return f"{type(data).__name__}{length}"

@@ -1,0 +1,356 @@
+"""`cross_validate`: every setting on every fold, as lanes of one compiled program."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn._core import checks
+from fnn._core.dataset import Dataset, Subset, dataset
+from fnn._core.jit_cache import compiled
+from fnn._core.partition import by_value
+from fnn.cross_validation.folds import (
+    Split,
+    check_classes,
+    labels_of_rows,
+    splits_of,
+    whole_data,
+)
+from fnn.cross_validation.result import CrossValidation, held_out_scores
+from fnn.cross_validation.scaling import fitted_by_fold, fitted_to
+from fnn.evaluation import unwrapped
+from fnn.networks.units import centred
+from fnn.sweeps.columns import Lanes, columns_of, is_lanes, marked, number_of_lanes, of_lane
+from fnn.sweeps.setup import keys_of, plain_values, varied_problems
+from fnn.sweeps.sweep import sweep
+from fnn.training.problem import checked_problem, own_sign
+from fnn.training.stopping import EarlyStopping
+from fnn.training.train import train
+from fnn.types import Loss, Metric, Network, Optimizer
+
+__all__ = ["cross_validate"]
+
+# of a fold's training rows, where there is a stopping rule
+_VALIDATION = 0.2
+
+
+def cross_validate(  # noqa: D417, `sweep` describes the others
+    net: Network,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Any,
+    *,
+    key: jax.Array,
+    folds: Any = 5,
+    repeats: int = 1,
+    stratify: Any = None,
+    groups: Any = None,
+    allow_incomplete: bool = False,
+    score: str | None = None,
+    refit: bool = False,
+    epochs: int,
+    batch_size: int = 32,
+    validation: Any = None,
+    metrics: Mapping[str, Metric | Loss] | None = None,
+    monitor: str | None = None,
+    mode: str = "auto",
+    stop: EarlyStopping | None = None,
+    labels: Mapping[str, Any] | None = None,
+    allow_padding: bool = False,
+    at_once: int | None = None,
+    progress: bool | None = None,
+    callback: Callable[[int, dict[str, Any]], Any] | None = None,
+    max_seconds: float | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    every: int | None = None,
+    keep: int = 2,
+    on_save_error: str = "warn",
+) -> CrossValidation:
+    """Cross-validation of one or many settings: all of them on all folds at once, as one `sweep`.
+
+    A setting is one value of whatever is swept, as in `sweep`; without any there is one setting.
+    Each setting is trained once per repeat and fold, and each of these runs is a lane. Data are
+    shared: a lane has the numbers of its own rows. It trains on the rows of its fold only, and
+    after the last epoch it is measured once, at its best parameters, on the rows held out.
+
+    What watches a run must not be what it is judged by: a run that is stopped when its held-out
+    loss is lowest reports a loss that is too low. So the validation data of a stopping rule are
+    taken from the fold's own training rows. Likewise, where the network has scalers that are not
+    swept, each fold has its own, of the same kinds, fitted to its training rows.
+
+    Args:
+      net, loss, optimizer, epochs, batch_size, metrics, stop: As in `sweep`. The metrics are
+        measured on the held-out rows, and after each epoch on the validation rows, if any.
+      data: `(x, y)` or `(x, y, weights)`, shared by all lanes.
+      key: A PRNG key: for the folds, for the batch order, and for each fold its first parameters,
+        the same for all settings. Or one for each setting, `(settings,)`; the folds come from
+        the first.
+      folds: How many parts the rows are divided into, 2 to their number; "leave_one_out", a part
+        for each row; or pairs `(train, test)` of row numbers, as scikit-learn's splitters
+        yield them.
+      repeats: How many times the rows are divided anew, >= 1.
+      stratify: Labels `(rows,)` whose proportions each fold keeps; True for the targets.
+      groups: Labels `(rows,)`: rows of one group are in one fold.
+      allow_incomplete: Whether given folds may hold rows out never or more than once.
+      score: What settings are compared by: "loss" or the name of a metric. None: "loss".
+      refit: Whether the best setting is then trained on all rows.
+      validation: What watches a run: the share in (0, 1) of the fold's training rows, or their
+        number, that are taken for it; "held_out" for the held-out rows, after which the scores
+        are no longer honest; or None: 0.2 with `stop`, else no validation data.
+      monitor, mode: As in `sweep`, of the loss and of the validation data.
+      labels: More columns for the result's tables, by name, `(settings,)` each.
+      allow_padding, at_once, progress, callback, max_seconds, checkpoint, every, keep,
+        on_save_error: As in `sweep`.
+    Returns:
+      A `CrossValidation`. Lane i is `fit(..., key=keys[i], order_key=order_key)` on the rows
+      `splits[repeat][fold].train`: the same first parameters and, where all folds have as many
+      rows, the same batches.
+    Raises:
+      ValueError, TypeError: As `sweep`; or the rows cannot be divided so; a class of the targets
+        has no training rows in a fold; rows of given folds are held out and trained on.
+      CheckpointError, ImportError: As `sweep`.
+    Source: Stone 1974, J. R. Stat. Soc. B 36 (cross-validation).
+
+    >>> x = np.linspace(-1, 1, 60)[:, None]
+    >>> cv = cross_validate(fnn.mlp((1, 1)), fnn.squared_error, fnn.sgd(np.array([0.01, 0.1])),
+    ...                     (x, 3 * x + 1), key=jax.random.key(0), folds=3, epochs=50,
+    ...                     progress=False, refit=True)
+    >>> print(cv.summary()["learning_rate"], cv.summary()["count"], cv.best_setting)
+    [0.01 0.1 ] [3 3] 1
+    >>> print(cv.best().params[0].weight.round(2), cv.out_of_fold().shape)
+    [[3.]] (60, 1)
+    """
+    name = "cross_validate"
+    checks.flag(name, "allow_incomplete", allow_incomplete)
+    checks.flag(name, "refit", refit)
+    repeats = checks.count(name, "repeats", repeats)
+    given = {"net": net, "loss": loss, "optimizer": optimizer, "metrics": metrics, "stop": stop}
+    given = {what: marked(argument) for what, argument in given.items()}
+    rule = "data must be shared by all settings"
+    checks.require(not columns_of(marked(data)), name, rule, "lanes(...) in data")
+    shifted, (near,), shift = centred(net, data)
+    raw, data = data, dataset(name, "data", near)
+    x, y = (checks.rectangular(name, "data", part) for part in raw[:2])
+    raw = data._replace(x=x, y=y)
+    keys = _Keys.of(name, key)
+    columns = columns_of(given)
+    columns_and_keys = columns | ({} if keys.lanes.ndim == 0 else {"key": keys.lanes})
+    settings = number_of_lanes(name, columns_and_keys) if columns_and_keys else 1
+
+    share = _checked_share(name, validation, stop, monitor)
+    rule = "refit must have validation rows of its own: validation must be a share of the rows"
+    checks.require(not refit or validation != "held_out", name, rule, "'held_out'")
+    by_rows: dict[str, Any] = {
+        "stratify": _row_labels(name, "stratify", stratify, data),
+        "groups": _row_labels(name, "groups", groups, data),
+        "share": share,
+    }
+    splits = splits_of(
+        name, data.rows, folds, key=keys.folds, repeats=repeats,
+        allow_incomplete=allow_incomplete, **by_rows,
+    )  # fmt: skip
+    takes = getattr(unwrapped(loss), "takes", None)
+    if takes in ("logits", "probabilities") and np.ndim(data.y) == 1 and data.y.dtype.kind in "iu":
+        check_classes(name, splits, np.asarray(data.y))
+
+    runs = sum(map(len, splits))  # of a setting
+    of_lanes = {what: _repeated(argument, runs) for what, argument in given.items()}
+    rows = _Rows(data, [split for pairs in splits for split in pairs], settings)
+    nets = _repeated(marked(shifted), runs)
+    of_lanes["net"] = fitted_by_fold(net, nets, raw, rows.splits, shift, settings)
+    given["net"] = fitted_to(net, given["net"], raw)
+    of_lanes["data"] = rows.of("train")
+    held_out = of_lanes | {"validation": rows.of("test"), "stop": None}
+    watched: dict[str, Any] = {"validation": None, "metrics": None}
+    if validation == "held_out":
+        watched = {"validation": held_out["validation"]}
+    elif share is not None:
+        watched = {"validation": rows.of("validation")}
+    options = {"batch_size": batch_size, "monitor": monitor, "mode": mode}
+    first: dict[str, Any] = of_lane(held_out, 0)
+    judged = checked_problem(name, **first, batch_size=batch_size, monitor=None, mode=mode)
+    score = "loss" if score is None else score
+    rule = f"score must be 'loss' or one of metrics: {', '.join(metrics or {})}"
+    checks.require(f"validation_{score}" in judged.metrics, name, rule, repr(score))
+    sign = own_sign(f"validation_{score}", judged.metrics[f"validation_{score}"])
+    if sign is None:
+        rule = "score must say which is better (a metric of one's own does not)"
+        raise ValueError(f"{name}: {rule}; got {score!r}")
+
+    lane_keys = keys.of_lanes(settings, runs)
+    lanes = sweep(
+        **of_lanes | watched, **options, key=lane_keys, order_key=keys.order,
+        labels=_lane_labels(name, labels, keys, splits, settings), epochs=epochs,
+        allow_padding=allow_padding, at_once=at_once, progress=progress, callback=callback,
+        max_seconds=max_seconds, checkpoint=checkpoint, every=every, keep=keep,
+        on_save_error=on_save_error,
+    )  # fmt: skip
+    varied = varied_problems(name, judged, held_out, lanes.order_key)
+    scores = held_out_scores(varied, lanes.best_params, len(lanes))
+    found = {field.name: getattr(lanes, field.name) for field in dataclasses.fields(lanes)}
+    found["shift"] = shift
+    found["columns"] = {what: values for what, values in lanes.columns.items() if what in columns}
+    if keys.lanes.ndim == 0 and "seed" not in (labels or {}):
+        found["labels"] = {n: values for n, values in lanes.labels.items() if n != "seed"}
+    result = CrossValidation(
+        **found,
+        splits=splits,
+        keys=lane_keys,
+        scores={name.replace("validation_", "test_", 1): v for name, v in scores.items()},
+        score=f"test_{score}",
+        sign=sign,
+        held_out=varied,
+        net=of_lane(given["net"], 0),
+        refit=None,
+    )
+    if settings > 1:
+        result = dataclasses.replace(result, net=of_lane(given["net"], result.best_setting))
+    if not refit or not lanes.finished.all():
+        return result
+    whole = whole_data(name, data.rows, key=keys.folds, **by_rows)
+    of_best = of_lane(given, result.best_setting)
+    if share is None:
+        of_best["metrics"] = None
+    run = train(
+        **of_best | {"net": result.net}, **options, data=_chosen(raw, whole.train), epochs=epochs,
+        key=keys.of_refit(result.best_setting), progress=progress,
+        validation=None if share is None else _chosen(raw, whole.validation),
+    )  # fmt: skip
+    return dataclasses.replace(result, refit=run)
+
+
+class _Keys(NamedTuple):
+    """The keys of a cross-validation."""
+
+    folds: jax.Array
+    order: jax.Array
+    lanes: jax.Array
+    """`()`, or `(settings,)`."""
+    refit: jax.Array
+    """`()`, or `(settings,)`."""
+    seeds: np.ndarray
+    """The settings' keys, numbered."""
+
+    @classmethod
+    def of(cls, function: str, key: Any) -> "_Keys":
+        """Of a key, or a key for each setting."""
+        keys = keys_of(function, key)
+        folds, order, lanes, refit = _derived(keys)
+        return cls(folds, order, lanes, refit, plain_values(keys.reshape(-1)))
+
+    def of_lanes(self, settings: int, runs: int) -> jax.Array:
+        """`(settings * runs,)`; of one key, the same for all settings."""
+        return _of_runs(settings, runs, self.lanes)
+
+    def of_refit(self, setting: int) -> jax.Array:
+        """The key of a setting's run on all rows."""
+        return self.refit if self.refit.ndim == 0 else self.refit[setting]
+
+
+@compiled()
+def _derived(keys: jax.Array) -> tuple[jax.Array, ...]:
+    """The first four of `_Keys`."""
+    folds, lanes, order, refit = jax.vmap(lambda key: jax.random.split(key, 4))(keys.reshape(-1)).T
+    return folds[0], order[0], lanes.reshape(keys.shape), refit.reshape(keys.shape)
+
+
+@compiled(0, 1)
+def _of_runs(settings: int, runs: int, keys: jax.Array) -> jax.Array:
+    """A key for each run of each setting, from their keys, or from one."""
+    keys = jax.vmap(lambda key: jax.random.split(key, runs))(keys.reshape(-1))
+    return jnp.broadcast_to(keys, (settings, runs)).reshape(-1)
+
+
+class _Rows(NamedTuple):
+    """The rows of all lanes: those of each fold, the same for all settings."""
+
+    data: Dataset
+    splits: list[Split]
+    settings: int
+
+    def of(self, part: str) -> Subset:
+        """The rows that lanes train on, hold out, or are watched by."""
+        chosen = [getattr(split, part) for split in self.splits]
+        most = max(map(len, chosen))
+        numbers = np.empty((len(chosen), most), np.int32)
+        for row, rows in zip(numbers, chosen, strict=True):
+            row[:] = rows[-1]  # what is left of it is padding
+            row[: len(rows)] = rows
+        weights: Any = None
+        if self.data.weights is not None or any(len(rows) < most for rows in chosen):
+            # folds with a row less are padded by one of weight 0
+            counts = np.arange(most) < np.array([len(rows) for rows in chosen])[:, None]
+            own = 1 if self.data.weights is None else np.asarray(self.data.weights)[numbers]
+            weights = Lanes(np.tile((counts * own).astype(np.float32), (self.settings, 1)))
+        of_lanes: Any = Lanes(np.tile(numbers, (self.settings, 1)))
+        return Subset(self.data.x, self.data.y, weights, of_lanes)
+
+
+def _repeated(argument: Any, times: int) -> Any:
+    """The argument, with each of its swept values so many times in a row."""
+
+    def repeated(node: Any) -> Any:
+        return Lanes(np.repeat(np.asarray(node.values), times, axis=0)) if is_lanes(node) else node
+
+    return jax.tree.map(repeated, by_value(argument), is_leaf=is_lanes)
+
+
+def _chosen(data: Dataset, rows: np.ndarray) -> tuple:
+    """Some rows, as a user gives data."""
+    return tuple(None if part is None else np.asarray(part)[rows] for part in data)
+
+
+def _row_labels(function: str, what: str, labels: Any, data: Dataset) -> np.ndarray | None:
+    """The labels of the rows, from 0."""
+    if labels is None or labels is False:
+        return None
+    return labels_of_rows(function, what, data.y if labels is True else labels, data.rows)
+
+
+def _checked_share(
+    function: str, validation: Any, stop: EarlyStopping | None, monitor: str | None
+) -> float | int | None:
+    """How many of a fold's training rows are for validation: a share, a number, or None."""
+    if validation is None:
+        by_training_loss = isinstance(monitor, str) and monitor == "loss"
+        return _VALIDATION if stop is not None and not by_training_loss else None
+    if isinstance(validation, str):
+        rule = "validation must be a share of the rows, their number, 'held_out' or None"
+        checks.require(validation == "held_out", function, rule, repr(validation))
+        return None
+    if isinstance(validation, (float, np.floating)):
+        rule = "validation must be a share in (0, 1), or a number of rows"
+        checks.require(0 < validation < 1, function, rule, validation)
+        return float(validation)
+    return checks.count(function, "validation", validation)
+
+
+def _lane_labels(
+    function: str,
+    labels: Mapping[str, Any] | None,
+    keys: _Keys,
+    splits: list[list[Split]],
+    settings: int,
+) -> dict[str, np.ndarray]:
+    """The labels of all lanes: those of their settings, and their repeat and fold."""
+    labels = {} if labels is None else labels
+    rule = "labels must be a dict from names to one value per setting"
+    is_dict = isinstance(labels, Mapping)
+    checks.require(is_dict, function, rule, type(labels).__name__, TypeError)
+    runs = sum(map(len, splits))
+    found = {"seed": np.repeat(np.broadcast_to(keys.seeds, settings), runs)}
+    for what, values in labels.items():
+        array = np.asarray(checks.rectangular(function, f"{what!r} of labels", values))
+        rule = f"each of labels must have one value per setting ({settings},)"
+        checks.require(array.shape == (settings,), function, rule, f"{what!r} of {array.shape}")
+        rule = "labels must have names of their own"
+        checks.require(what not in ("repeat", "fold"), function, rule, repr(what))
+        found[what] = np.repeat(array, runs)
+    folds = [len(pairs) for pairs in splits]
+    repeat = np.repeat(np.arange(len(splits)), folds)
+    fold = np.concatenate([np.arange(number) for number in folds])
+    return found | {"repeat": np.tile(repeat, settings), "fold": np.tile(fold, settings)}

@@ -1,0 +1,433 @@
+"""The multilayer perceptron: layers of neurons, and forward propagation through them.
+
+A layer of neurons with weights w (in, out) and biases b (out,) takes x (..., in) to
+
+    z_j = sum_i w_ij x_i + b_j        a_j = sigma(z_j)
+
+and passes its a to the next layer as x. Parameters are a tuple of `Layer`s. The network
+itself is a config: its dropout rate is traced, its structure is static.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn._core import checks
+from fnn._core.config import config, makes, number, static
+from fnn._core.display import text_of
+from fnn._core.table import Table
+from fnn.activations import ACTIVATIONS, ELEMENTWISE, standardize
+from fnn.initializers import INITIALIZERS
+from fnn.networks.arguments import (
+    checked_activations,
+    checked_active,
+    checked_initializers,
+    checked_outputs,
+    checked_sizes,
+)
+from fnn.networks.dense import affine, affine_transposed, along_features, dropped
+from fnn.networks.summary import table_of_layers
+from fnn.networks.units import Scaling, raw_outputs
+from fnn.networks.weights import between_active, default_initializers, first_weights
+from fnn.scalers import Scaler, for_features, scaled
+from fnn.types import Activation, Initializer, Numbers, Params
+
+__all__ = ["MLP", "Layer", "mlp"]
+
+
+class Layer(NamedTuple):
+    """The parameters of one layer. Those that the network does not have are None."""
+
+    weight: jax.Array
+    """w, `(in, out)`."""
+    bias: jax.Array | None = None
+    """b, `(out,)`."""
+    scale: jax.Array | None = None
+    """The factor after layer normalisation, `(out,)`."""
+    shift: jax.Array | None = None
+    """The summand after that factor, `(out,)`."""
+
+
+@config
+class MLP(Scaling):
+    """A multilayer perceptron, made by `mlp`."""
+
+    sizes: tuple[int, ...] = static()
+    activations: tuple[Activation, ...] = static()
+    """One per layer, the output's last."""
+    initializers: tuple[Initializer, ...] = static()
+    """One per layer."""
+    bias: bool = static()
+    norm: str | None = static()
+    residual: bool = static()
+    dtype: np.dtype | None = static()
+    param_dtype: np.dtype | None = static()
+    dropout: Numbers | None = number()
+    active: Numbers | None = number(rank=1)
+    inputs: Scaler | None = number()
+    outputs: Scaler | None = number()
+
+    def _arguments(self) -> dict[str, Any]:
+        """Those of `mlp` that are no fields, for the `repr`."""
+        *hidden, output = [_name_in(ACTIVATIONS, sigma) for sigma in self.activations]
+        one = not hidden or all(name == hidden[0] for name in hidden)
+        first = _name_in(INITIALIZERS, self.initializers[0])
+        of_activations = self.initializers == default_initializers(self.activations)
+        return {
+            "activation": [*hidden, "relu"][0] if one else hidden,
+            "output": output,
+            "initializer": None if of_activations else first,
+        }
+
+    @property
+    def output(self) -> Activation:
+        """The activation of the last layer."""
+        return self.activations[-1]
+
+    def init(self, key: jax.Array) -> tuple[Layer, ...]:
+        """The first parameters: random weights, and biases of 0.
+
+        Args:
+          key: A PRNG key.
+        Returns:
+          A `Layer` per layer, weights `(in, out)` and biases `(out,)` in `param_dtype`.
+        Raises:
+          TypeError: `key` is not a PRNG key.
+
+        >>> [layer.weight.shape for layer in mlp((2, 3, 1)).init(jax.random.key(0))]
+        [(2, 3), (3, 1)]
+        """
+        key = checks.key("mlp.init", key)
+        dtype = jax.dtypes.canonicalize_dtype(self.param_dtype or float)
+        layers = []
+        weights = first_weights(self.sizes, self.initializers, key, dtype)
+        if self.active is not None:
+            widths, units = self._widths(), self._active_units()
+            weights = between_active(weights, self.initializers, widths, units)
+        for index, weight in enumerate(weights):
+            out = weight.shape[1]
+            normed = self.norm is not None and index < len(self.sizes) - 2
+            layers.append(
+                Layer(
+                    weight=weight,
+                    bias=jnp.zeros(out, dtype) if self.bias else None,
+                    scale=jnp.ones(out, dtype) if normed else None,
+                    shift=jnp.zeros(out, dtype) if normed else None,
+                )
+            )
+        return tuple(layers)
+
+    def apply(self, params: Params, x: Any, *, key: jax.Array | None = None) -> jax.Array:
+        """Forward propagation: the outputs of the last layer.
+
+        Args:
+          params: As `init` makes them.
+          x: `(..., in)`, numbers or bools, computed with in `dtype`; where there are `inputs`,
+            in raw units, of which NumPy's float64 and int64 are scaled in float64 first.
+          key: Turns dropout on, for training. Without it no neuron is dropped.
+        Returns:
+          y_hat, `(..., out)`, in `dtype` (that of the parameters, where it is None); where there
+            are `outputs`, in raw units, and at least float32.
+        Raises:
+          ValueError: `x` has another number of features, or `params` are those of
+            another network (both structures are shown).
+          TypeError: `key` is not a PRNG key, or `x` does not hold numbers.
+
+        >>> net = mlp((2, 3, 1))
+        >>> net.apply(net.init(jax.random.key(0)), jnp.ones((5, 2))).shape
+        (5, 1)
+        """
+        return raw_outputs(self, self._propagate("mlp.apply", params, x, key)[-1][1])
+
+    def forward(
+        self, params: Params, x: Any, *, key: jax.Array | None = None
+    ) -> tuple[tuple[jax.Array, jax.Array], ...]:
+        """Forward propagation with the z and the a of every layer.
+
+        Args:
+          params: As `init` makes them.
+          x: `(..., in)`.
+          key: Turns dropout on.
+        Returns:
+          A pair (z, a) per layer, each `(..., out)`: z enters the activation (normalised, if
+          there is a norm), a is passed on (after dropout, and with the layer's input added
+          if the layer is residual). The last a is the result of `apply`, in scaled units where
+          there are `outputs`.
+        Raises:
+          ValueError, TypeError: As `apply`.
+
+        >>> net = mlp((2, 3, 1))
+        >>> params = net.init(jax.random.key(0))
+        >>> [(z.shape, a.shape) for z, a in net.forward(params, jnp.ones(2))]
+        [((3,), (3,)), ((1,), (1,))]
+        """
+        return tuple(self._propagate("mlp.forward", params, x, key))
+
+    def summary(self) -> Table:
+        """The layers in numbers.
+
+        Returns:
+          A row per layer: `layer`, as in `params[layer]`; the shape `(in, out)` of its `weight`;
+          `activation`; `parameters` and their `bytes`; `multiplications` of its matrix product,
+          for one row of data. `note` has the totals. Neurons that are not `active` count.
+
+        >>> print(mlp((64, 128, 10)).summary())
+        layer     weight  activation  parameters  bytes  multiplications
+            0  (64, 128)        relu        8320  33280             8192
+            1  (128, 10)    identity        1290   5160             1280
+        9,610 parameters in 38,440 bytes, 9,472 multiplications per row
+        """
+        dtype = np.dtype(jax.dtypes.canonicalize_dtype(self.param_dtype or float))
+        shapes = [self._layer_shapes(index) for index in range(len(self.activations))]
+        names = [text_of(_name_in(ACTIVATIONS, sigma)).strip('"') for sigma in self.activations]
+        table = table_of_layers(self.sizes, shapes, names, dtype)
+        for what, scaler in (("inputs", self.inputs), ("outputs", self.outputs)):
+            if scaler is not None:
+                table.note += f"; {what} are scaled by a {type(scaler).__name__}"
+        return table
+
+    def _propagate(
+        self,
+        function: str,
+        params: Params,
+        x: Any,
+        key: jax.Array | None,
+        *,
+        transposed: bool = False,
+        unroll: bool = True,
+    ) -> list[tuple[jax.Array, jax.Array]]:
+        """A pair (z, a) per layer, each `(..., out)`. For the options see `Transposed`."""
+        params = self._checked_params(function, params)
+        dtype = self.dtype or params[0].weight.dtype
+        a = self._checked_x(function, x).astype(dtype)
+        if key is not None:
+            key = checks.key(function, key)
+        states = []
+        last = len(params) - 1
+        active = None if self.active is None else self._active_units()
+        transposed = transposed and a.ndim == 2
+        swap = jnp.transpose if transposed else lambda a: a
+        a = swap(a)
+        for index, (layer, sigma) in enumerate(zip(params, self.activations, strict=True)):
+            before, units = a, None
+            if active is not None:
+                units = jnp.expand_dims(active[index + 1], range(a.ndim - 1))
+            weight = layer.weight.astype(dtype)
+            if transposed:
+                z = affine_transposed(a, weight, layer.bias)
+            else:
+                z = affine(a, weight, layer.bias, unroll=unroll)
+            if layer.scale is not None:
+                z = along_features(jnp.multiply, standardize(swap(z), units), layer.scale)
+                z = swap(along_features(jnp.add, z, layer.shift))
+            a = sigma(z) if sigma in ELEMENTWISE else swap(_activated(function, sigma, swap(z)))
+            if self.dropout is not None and key is not None and index < last:
+                a = swap(dropped(jax.random.fold_in(key, index), swap(a), self.dropout))
+            if self.residual and 0 < index < last and before.shape == a.shape:
+                a = a + self._skipped(index, before)
+            if units is not None:
+                z, a = (swap(jnp.where(units, swap(part), 0)) for part in (z, a))
+            states.append((swap(z), swap(a)))
+        return states
+
+    def _widths(self) -> tuple[Any, ...]:
+        """Active neurons per layer; those of hidden layers are traced if there is `active`."""
+        if self.active is None:
+            return self.sizes
+        active = jnp.asarray(self.active).astype(np.int32)
+        rule = "active must be that of one network here (jax.vmap gives each lane its own)"
+        checks.require(active.ndim == 1, "mlp", rule, f"shape {active.shape}")
+        return (self.sizes[0], *active, self.sizes[-1])
+
+    def _active_units(self) -> list[jax.Array]:
+        """Which neurons of each layer are active, bools `(size,)`."""
+        widths = zip(self.sizes, self._widths(), strict=True)
+        return [jnp.arange(size, dtype=np.int32) < width for size, width in widths]
+
+    def _skipped(self, index: int, before: jax.Array) -> jax.Array:
+        """The input as a residual layer adds it; 0 where the active widths differ."""
+        if self.active is None:
+            return before
+        widths = self._widths()
+        return jnp.where(widths[index] == widths[index + 1], before, 0)
+
+    def _checked_params(self, function: str, params: Params) -> Params:
+        params = checks.floats(function, "params", params)
+        if isinstance(params, tuple) and len(params) == len(self.sizes) - 1:
+            given = [
+                isinstance(layer, Layer) and [getattr(a, "shape", None) for a in layer]
+                for layer in params
+            ]
+            if given == [self._layer_shapes(index) for index in range(len(params))]:
+                return params
+        expected = jax.eval_shape(self.init, jax.random.key(0))
+        checks.same_structure(function, f"params of an mlp of {self.sizes}", expected, params)
+        return params
+
+    def _layer_shapes(self, index: int) -> list[tuple[int, ...] | None]:
+        """The shapes of a layer's weight, bias, scale and shift."""
+        out = self.sizes[index + 1]
+        normed = (out,) if self.norm is not None and index < len(self.sizes) - 2 else None
+        return [(self.sizes[index], out), (out,) if self.bias else None, normed, normed]
+
+    def _checked_x(self, function: str, x: Any) -> jax.Array:
+        # with a scaler, numbers of 64 bits on the host are not rounded before they are scaled
+        check = checks.numbers if self.inputs is None else checks.real_numbers
+        x = check(function, "x", x)
+        if not isinstance(x, jax.Array):
+            checks.finite(function, "x", x)
+        features = self.sizes[0]
+        rule = f"x must have shape (..., {features})"
+        fits = x.ndim >= 1 and x.shape[-1] == features
+        checks.require(fits, function, rule, x.shape)
+        return jnp.asarray(x) if self.inputs is None else scaled(self.inputs, x)
+
+
+@config
+class Transposed(Scaling):
+    """An `mlp` whose layers pass `(units, rows)` to one another, for many networks at once.
+
+    Parameters, inputs and outputs are those of the `mlp`. Under `vmap`, whose axis comes first,
+    its matrix products need no copies; one network alone is faster without. Inputs with more
+    axes than `(rows, in)` are computed as in the `mlp`.
+    """
+
+    net: MLP = number()
+    unroll: bool = static()
+    """Whether small products of those other inputs are unrolled, see `fnn.networks.dense`."""
+
+    @property
+    def inputs(self) -> Scaler | None:
+        """Of the `mlp`."""
+        return self.net.inputs
+
+    @property
+    def outputs(self) -> Scaler | None:
+        """Of the `mlp`."""
+        return self.net.outputs
+
+    def init(self, key: jax.Array) -> tuple[Layer, ...]:
+        """As `MLP.init`."""
+        return self.net.init(key)
+
+    def apply(self, params: Params, x: Any, *, key: jax.Array | None = None) -> jax.Array:
+        """As `MLP.apply`."""
+        return raw_outputs(self, self.forward(params, x, key=key)[-1][1])
+
+    def forward(
+        self, params: Params, x: Any, *, key: jax.Array | None = None
+    ) -> tuple[tuple[jax.Array, jax.Array], ...]:
+        """As `MLP.forward`."""
+        options = {"transposed": True, "unroll": self.unroll}
+        return tuple(self.net._propagate("mlp.apply", params, x, key, **options))
+
+
+@makes(MLP)
+def mlp(
+    sizes: Sequence[int],
+    *,
+    activation: str | Activation | Sequence[str | Activation] = "relu",
+    output: str | Activation = "identity",
+    bias: bool = True,
+    initializer: str | Initializer | None = None,
+    dropout: Numbers | None = None,
+    norm: str | None = None,
+    residual: bool = False,
+    dtype: Any = None,
+    param_dtype: Any = None,
+    active: Any = None,
+    inputs: Any = None,
+    outputs: Any = None,
+) -> MLP:
+    """A multilayer perceptron: fully connected layers, one after the other.
+
+    Each hidden layer computes z = W x + b, normalises z if there is a norm, then a = sigma(z),
+    then dropout.
+
+    Args:
+      sizes: Neurons per layer, the input's features first, the outputs last; at least
+        two. Static, as are all options except `dropout`, `active` and the numbers of scalers.
+      activation: Of the hidden layers: a name (`relu`, `tanh`, `sigmoid`, ... as in
+        `fnn.activations` and `jax.nn`) or a function; or one per hidden layer.
+      output: The activation of the last layer: "identity" for regression and for losses
+        on logits, "softmax" or "sigmoid" for losses on probabilities.
+      bias: Whether neurons have a bias.
+      initializer: Of the weights: a name (`he_uniform`, `he_normal`, `glorot_uniform`,
+        `glorot_normal`, `lecun_uniform`, `lecun_normal`, `orthogonal`, `zeros`) or a
+        function `(key, shape, dtype)`. None: He's uniform before activations of the ReLU
+        family, Glorot's uniform before others.
+      dropout: The probability, in [0, 1), with which a hidden neuron is dropped in
+        training; the a of the others are scaled by 1 / (1 - dropout). Traced; None: no
+        dropout.
+      norm: "layer" normalises the z of each hidden layer over its neurons to mean 0 and
+        variance 1, then scales and shifts them by learnt numbers. None: no norm.
+      residual: Whether a hidden layer's input is added to its a. This needs equal widths,
+        and excludes the first and the last layer.
+      dtype: Of the computation. None: that of the parameters.
+      param_dtype: Of the parameters. None: float32 (float64 under x64).
+      active: How many neurons of each hidden layer are active, `(hidden,)`, from 1 to its
+        size: the first ones. The network equals one of these widths, and its first weights
+        are scaled to them (but an initializer that is a function sees the full size). So
+        widths can be swept like any number. The other neurons cost time and do nothing;
+        their weights are 0 and stay 0. Traced; None: all.
+      inputs: A scaler of `in` features, such as `standard_scaler(x)`: the first step, so that the
+        network takes x in raw units. Its numbers are traced and are not trained. `fit` and its
+        like subtract a constant from x and from the scaler, in float64 on the host, where
+        rounding to float32 would change x. None: x is taken as it is.
+      outputs: For regression, a scaler of `out` targets, such as `standard_scaler(y)`: `apply`
+        returns raw units, by its `inverse`. Losses are of scaled ones, so of the last layer's
+        outputs and of scaled targets, wherever one is measured ("validation_loss", a loss as a
+        metric); metrics see raw units. Targets are given raw everywhere. Traced as `inputs`;
+        None: outputs are those of the last layer.
+    Returns:
+      A config with pure functions `init(key)`, `apply(params, x)`, `forward(params, x)`.
+    Raises:
+      ValueError, TypeError: An argument is not as described here.
+    Source: Srivastava et al. 2014, JMLR 15 (dropout); Ba et al. 2016, arXiv:1607.06450
+      (layer normalisation); He et al. 2016, arXiv:1512.03385 (residual connections).
+
+    >>> net = mlp((64, 128, 10), activation="tanh", dropout=0.1)
+    >>> params = net.init(jax.random.key(0))
+    >>> net.apply(params, jnp.zeros((32, 64)), key=jax.random.key(1)).shape
+    (32, 10)
+    """
+    name = "mlp"
+    sizes = checked_sizes(sizes)
+    sigmas = checked_activations(activation, output, len(sizes) - 2)
+    initializers = checked_initializers(initializer, sigmas)
+    checks.word(name, "norm", norm, None, "layer")
+    if dropout is not None:
+        dropout = checks.real(name, "dropout", dropout, at_least=0, below=1)
+    if active is not None:
+        active = checked_active(active, sizes, sigmas)
+    return MLP(
+        sizes=sizes,
+        activations=sigmas,
+        initializers=initializers,
+        bias=checks.flag(name, "bias", bias),
+        norm=norm,
+        residual=checks.flag(name, "residual", residual),
+        dtype=checks.floating_dtype(name, "dtype", dtype),
+        param_dtype=checks.floating_dtype(name, "param_dtype", param_dtype),
+        dropout=dropout,
+        active=active,
+        inputs=for_features(name, "inputs", inputs, sizes[0]),
+        outputs=checked_outputs(outputs, sizes[-1], sigmas[-1]),
+    )
+
+
+def _name_in(named: Mapping[str, Any], value: Any) -> Any:
+    """The name of a value, or the value itself if it has none."""
+    return next((name for name, known in named.items() if known == value), value)
+
+
+def _activated(function: str, sigma: Activation, z: jax.Array) -> jax.Array:
+    """The activation of z, checked, as it may be the user's own."""
+    a = sigma(z)
+    rule = f"an activation must return an array of the shape it is given, {z.shape}"
+    got = getattr(a, "shape", type(a).__name__)
+    checks.require(got == z.shape, function, rule, got)
+    return a

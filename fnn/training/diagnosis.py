@@ -1,0 +1,168 @@
+"""Where a run diverged: its last epoch again, step by step, until a number is not finite."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn._core import checks
+from fnn._core.dataset import take
+from fnn._core.jit_cache import compiled
+from fnn._core.partition import Structure, host_numbers, merge, split
+from fnn._core.reductions import normalized_mean
+from fnn.networks.mlp import MLP
+from fnn.networks.units import losses_of, scaled_outputs_of
+from fnn.optimizers import apply_updates
+from fnn.training.batches import epoch_order, in_batches
+from fnn.training.problem import Problem, checked_problem
+from fnn.training.state import FitState
+from fnn.training.step import TrainState, advance, init_state
+from fnn.types import Loss, Network, Optimizer
+
+__all__ = ["Diagnosis", "diagnose"]
+
+
+class Diagnosis(NamedTuple):
+    """What first was not finite in a run that diverged."""
+
+    epoch: int
+    """From 0, as in `diverged_at`."""
+    step: int
+    """From 0, counted over the whole run."""
+    quantity: str
+    """"activation", "loss", "gradient", "update" or "parameters"."""
+    where: str
+    """Of which layer, leaf or row."""
+    value: float
+    """The first value there that is not finite."""
+    largest: float
+    """The largest absolute value of the parameters before that step."""
+
+    def __str__(self) -> str:
+        return (
+            f"epoch {self.epoch}, step {self.step}: {self.quantity} not finite, {self.where} is "
+            f"{self.value}; parameters were at most {self.largest:.3g} before"
+        )
+
+
+def diagnose(  # noqa: D417, `fit` describes them
+    net: Network,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Any,
+    *,
+    state: FitState,
+    batch_size: int = 32,
+) -> Diagnosis:
+    """What broke a run that diverged: the first quantity that was not finite, and of which layer.
+
+    A run that diverges goes back to the start of the epoch that broke. From there its steps are
+    made again, and the one that breaks is examined in the order of its computation: what
+    each layer receives (z) and passes on (a), the loss of each row, the gradients from the last
+    layer to the first, the updates, the parameters.
+
+    Args:
+      net, loss, optimizer, data, batch_size: Those of the run.
+      state: Where it ended: `Fit.state`, or that of a lane of a sweep.
+    Returns:
+      A `Diagnosis`; `print` shows it in words.
+    Raises:
+      ValueError, TypeError: As `fit`; or the run has not diverged, or made again it does not
+        break: it was another one, or broke by rounding alone.
+
+    >>> x = np.linspace(-1, 1, 64)[:, None]
+    >>> task = fnn.mlp((1, 8, 1)), fnn.squared_error, fnn.sgd(1e30), (x, 3 * x + 1)
+    >>> run = fnn.fit(*task, key=jax.random.key(0), epochs=5)
+    >>> found = diagnose(*task, state=run.state)
+    >>> found.epoch == int(run.diverged_at), found.quantity
+    (True, 'activation')
+    """
+    name = "diagnose"
+    rule = "state must be a FitState, as fit returns it"
+    checks.require(isinstance(state, FitState), name, rule, type(state).__name__, TypeError)
+    checks.no_tracers(name, (net, loss, optimizer, data, state))
+    rule = "the run must have diverged"
+    checks.require(int(state.diverged_at) >= 0, name, rule, "one that has not")
+    problem = checked_problem(
+        name, net, loss, optimizer, data, batch_size=batch_size, validation=None, metrics=None,
+        monitor=None, mode="auto", stop=None,
+    )  # fmt: skip
+    expected = jax.eval_shape(lambda key: init_state(net, optimizer, key), state.train.key)
+    checks.same_structure(name, "state.train", expected, state.train)
+    with host_numbers(), jax.debug_nans(False), jax.debug_infs(False):  # it looks for them
+        return _diagnosed(problem, state)
+
+
+def _diagnosed(problem: Problem, state: FitState) -> Diagnosis:
+    epoch = int(state.epoch)
+    order = epoch_order(jax.random.fold_in(state.order_key, epoch), problem.data.rows)
+    batches = in_batches(problem.data, order, problem.plan.batch_size)
+    train = state.train
+    for index, rows in enumerate(batches.rows):
+        weights = None if batches.weights is None else batches.weights[index]
+        traced, structure = split("diagnose", (problem[:4], train, rows, weights))
+        after, value = _step(structure, traced)
+        if not _broken((value, after.params)):
+            train = after
+            continue
+        first = next(_taken_apart(problem, train, rows, weights), None)
+        if first is not None:
+            sizes = [jnp.max(jnp.abs(leaf), initial=0) for leaf in jax.tree.leaves(train.params)]
+            return Diagnosis(epoch, int(train.step), *first, max(map(float, sizes)))
+        break
+    rule = "made again, the run must break as it did"
+    raise ValueError(f"diagnose: {rule}; got an epoch {epoch} in which all is finite")
+
+
+@compiled(0)
+def _step(structure: Structure, traced: list) -> tuple[TrainState, jax.Array]:
+    (net, loss, optimizer, data), train, rows, weights = merge(structure, traced)
+    return advance(net, loss, optimizer, train, *take(data, rows), weights)
+
+
+def _taken_apart(
+    problem: Problem, train: TrainState, rows: jax.Array, weights: Any
+) -> Iterator[tuple[str, str, float]]:
+    """The quantities of a step that are not finite, in order: kind, place and value of each."""
+    net, loss, optimizer, data = problem[:4]
+    x, y = take(data, rows)
+    key = jax.random.fold_in(train.key, train.step)
+    # rows of weight 0, such as padding, do not count
+    counted = np.ones(len(rows), bool) if weights is None else np.asarray(weights) > 0
+    if isinstance(net, MLP):
+        for index, (z, a) in enumerate(net.forward(train.params, x, key=key)):
+            for what, values in [("receives (z)", z), ("passes on (a)", a)]:
+                yield from _found("activation", f"what layer {index} {what}", values[counted])
+    outputs = scaled_outputs_of(net, train.params, x, key)
+    yield from _found("activation", "the network's output", outputs[counted])
+    losses = losses_of(net, loss, outputs, y)
+    for row, value in zip(np.asarray(rows)[counted], losses[counted], strict=True):
+        yield from _found("loss", f"that of row {row} of the data", value)
+
+    def objective(params: Any) -> jax.Array:
+        outputs = scaled_outputs_of(net, params, x, key)
+        return normalized_mean(losses_of(net, loss, outputs, y), weights)
+
+    value, grads = jax.value_and_grad(objective)(train.params)
+    yield from _found("loss", "the mean of the batch", value)
+    for path, leaf in reversed(jax.tree_util.tree_leaves_with_path(grads)):
+        yield from _found("gradient", f"that of params{jax.tree_util.keystr(path)}", leaf)
+    updates, _ = optimizer.update(grads, train.opt_state, train.params)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(updates):
+        yield from _found("update", f"updates{jax.tree_util.keystr(path)}", leaf)
+    after = apply_updates(train.params, updates)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(after):
+        yield from _found("parameters", f"params{jax.tree_util.keystr(path)}", leaf)
+
+
+def _found(quantity: str, where: str, values: Any) -> Iterator[tuple[str, str, float]]:
+    values = np.ravel(np.asarray(values).astype(np.float64))
+    broken = values[~np.isfinite(values)]
+    if broken.size:
+        yield quantity, where, float(broken[0])
+
+
+def _broken(tree: Any) -> bool:
+    return any(not bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))

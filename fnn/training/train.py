@@ -1,0 +1,152 @@
+"""`train`: a run on the host, in segments of one compiled program."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from fnn._core import checks
+from fnn._host.fingerprint import fingerprint
+from fnn._host.segments import HostArguments, capacity_for, is_finished, run_in_segments
+from fnn.training.epochs import run_epochs
+from fnn.training.fit import Fit
+from fnn.training.problem import Problem, checked_problem
+from fnn.training.state import FitState, checked_state, compiled_initial_state
+from fnn.training.step import TrainState
+from fnn.training.stopping import EarlyStopping
+from fnn.types import Loss, Metric, Network, Optimizer
+
+__all__ = ["train"]
+
+
+def train(  # noqa: D417, `fit` describes them
+    net: Network,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Any,
+    *,
+    key: jax.Array | None = None,
+    epochs: int,
+    batch_size: int = 32,
+    validation: Any = None,
+    metrics: Mapping[str, Metric | Loss] | None = None,
+    monitor: str | None = None,
+    mode: str = "auto",
+    stop: EarlyStopping | None = None,
+    state: FitState | TrainState | None = None,
+    order_key: jax.Array | None = None,
+    progress: bool | None = None,
+    callback: Callable[[int, dict[str, Any]], Any] | None = None,
+    max_seconds: float | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    every: int | None = None,
+    keep: int = 2,
+    on_save_error: str = "warn",
+) -> Fit:
+    """`fit` on the host: with a progress bar, checkpoints, and Ctrl-C that loses nothing.
+
+    The same arguments give the same result. It runs on the host in segments of a few
+    epochs, so it cannot be put under `jit` or `vmap`; for that there is `fit`. The first
+    Ctrl-C (or a notebook's interrupt) or SIGTERM ends the run after the segment at hand and
+    returns it, to be continued with `state=run.state`; a second one does what it always does.
+
+    With `checkpoint`, the run can be killed at any moment. Called again with the same
+    arguments, it continues from the newest checkpoint that is whole and ends with the same
+    bits as if it had never been interrupted; a run that has ended is returned at once, with
+    a warning that says so. `epochs` may be raised to continue beyond.
+
+    Args:
+      net, loss, optimizer, data, key, epochs, batch_size, validation, metrics, monitor:
+        As in `fit`.
+      mode, stop, state, order_key: As in `fit`.
+      progress: Whether to show a bar, with the loss and the monitor. It needs tqdm (the
+        extra `progress`). None: on a terminal or in a notebook, if tqdm is installed.
+      callback: Called between segments with the epochs done and the latest loss and monitor,
+        by name; what it returns ends the run if it is true.
+      max_seconds: Ends the run after the segment in which it has taken so long, > 0.
+      checkpoint: A folder for the checkpoints of this run, made if it is not there; one
+        process at a time. It holds no data and no functions, only their digests and names.
+      every: Epochs between checkpoints, >= 1. None: half a minute. There is one in any case
+        where the run ends.
+      keep: How many checkpoints to keep, >= 1.
+      on_save_error: What to do where a checkpoint cannot be written (a full disk): "warn" and
+        continue, or "raise". The older ones are left as they are in any case.
+    Returns:
+      A `Fit`, as from `fit`; its `epochs` are fewer than asked for if it was interrupted.
+    Raises:
+      ValueError, TypeError: As `fit`; or `checkpoint` holds a run of other arguments (network,
+        optimizer, loss, data, ...), and which differ. Functions are known by their names and by
+        what they have closed over.
+      CheckpointError: Nothing can be written to `checkpoint`, or all that it holds is damaged.
+      ImportError: `progress=True` and there is no tqdm.
+
+    >>> x = np.linspace(-1, 1, 64)[:, None]
+    >>> run = train(fnn.mlp((1, 1)), fnn.squared_error, fnn.sgd(0.1), (x, 3 * x + 1),
+    ...             key=jax.random.key(0), epochs=50, progress=False)
+    >>> print(run.params[0].weight.round(2), run.epochs)
+    [[3.]] 50
+    """
+    name = "train"
+    epochs = checks.count(name, "epochs", epochs, at_most=checks.INT32)
+    problem = checked_problem(
+        name, net, loss, optimizer, data, batch_size=batch_size, validation=validation,
+        metrics=metrics, monitor=monitor, mode=mode, stop=stop,
+    )  # fmt: skip
+    begin = checked_state(name, problem, key, state, order_key)
+    checks.no_tracers(name, (problem, begin))
+    given = HostArguments(
+        progress, callback, max_seconds, checkpoint, every, keep, on_save_error
+    )  # fmt: skip
+    as_given = problem._asdict() | {"net": net}
+    outside = given.checked(name, lambda: fingerprint(**as_given, begin=begin))
+    current, done, stopped = compiled_initial_state(problem, begin), 0, False
+    parts = [_no_history(problem, 0)]
+    restored = outside.restored(
+        name, epochs, lambda done: {"state": current, "history": _no_history(problem, done)}
+    )
+    if restored is not None:
+        tree, done, stopped = restored
+        current, parts = tree["state"], [tree["history"]]
+    placed = problem._replace(
+        data=jax.device_put(problem.data), validation=jax.device_put(problem.validation)
+    )
+
+    def advance(asked: int) -> tuple[int, dict[str, Any]]:
+        nonlocal current
+        capacity = capacity_for(epochs)
+        current, advanced, history = run_epochs(placed, current, asked, capacity=capacity)
+        advanced = int(advanced)  # waits for the segment
+        parts.append({name: np.asarray(row)[:advanced] for name, row in history.items()})
+        return advanced, {name: current.latest[name] for name in ("loss", problem.plan.monitor)}
+
+    def snapshot() -> dict[str, Any]:
+        return {"state": current, "history": _concatenated(parts)}
+
+    if not is_finished(name, outside, done, stopped, epochs):
+        done = run_in_segments(name, advance, epochs, outside, snapshot, done=done)
+    return Fit(_joined(parts, current, epochs), jax.device_put(np.int32(done)), current)
+
+
+def _no_history(problem: Problem, epochs: int) -> dict[str, np.ndarray]:
+    """The history of so many epochs, not yet known."""
+    return {
+        name: np.empty((epochs, *like.shape), like.dtype) for name, like in problem.plan.records
+    }
+
+
+def _concatenated(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _joined(
+    parts: list[dict[str, np.ndarray]], state: FitState, epochs: int
+) -> dict[str, jax.Array]:
+    """The segments' histories in a row, the last value repeated up to `epochs`."""
+    joined, known = {}, _concatenated(parts)
+    for name, last in state.latest.items():
+        rows = known[name]
+        rest = np.broadcast_to(np.asarray(last), (epochs - len(rows), *last.shape))
+        joined[name] = jax.device_put(np.concatenate([rows, rest]))
+    return joined
