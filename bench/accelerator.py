@@ -18,8 +18,8 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 import fnn
-from fnn.sweeps.host import to_host
 from fnn.sweeps.program import Program, advance_on, begin
+from fnn.sweeps.rows import to_host
 from fnn.sweeps.setup import checked_setup
 
 _GPU = """gpu_device_info {{
@@ -198,7 +198,9 @@ def sweep_program(
     structure, traced, swept = setup.varied
     program = Program(structure, swept, _EPOCHS, None, own_memory=True)
     traced = to_host(traced)
-    state = begin.of(program, traced, setup.begin_at).eval_shape(program, traced, setup.begin_at)
+    state = begin.of(program, traced, setup.start_state).eval_shape(
+        program, traced, setup.start_state
+    )
     number = jax.ShapeDtypeStruct((), np.int32)
     advance = advance_on(own_memory=True, one_core=False)
     args = traced, state, number, number

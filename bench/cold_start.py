@@ -6,15 +6,16 @@ compiled; PyTorch's eager loop has nothing to cache.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from bench.devices import device
 from bench.measure import in_turns
 from bench.peers import PEERS
+from bench.presence import here
 from bench.rows import Row, entries
 from bench.tasks import Task
 from bench.worker import timed
@@ -48,7 +49,7 @@ def names() -> list[str]:
 def measure(name: str, rounds: int, quick: bool) -> Row:
     """One row."""
     del quick
-    peers = ["fnn", "flax-scan", "equinox-scan"] if name == "compile" else list(PEERS)
+    peers = here(["fnn", "flax-scan", "equinox-scan"] if name == "compile" else PEERS)
     times = 2 if name == "compile" else 1
     problems: dict[str, str] = {}
     losses: dict[str, float] = {}
@@ -80,7 +81,7 @@ def _process(peer: str, data: Path, cache: Path | None, runs: int) -> tuple[list
         text=True,
         check=False,
         cwd=Path(__file__).parent.parent,
-        env={**os.environ, **_environment(peer, cache, data.parent)},
+        env={**device().environment, **_environment(peer, cache, data.parent)},
     )
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])

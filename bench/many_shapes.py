@@ -2,7 +2,7 @@
 
     python -m bench.many_shapes [--shapes 1000]
 
-Without `fnn.programs` the 222nd shape aborts the process.
+Without `fnn._core.jit_cache` the 222nd shape aborts the process.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 import fnn
-from fnn.programs import memory_maps
+from fnn._core.jit_cache import memory_maps
 
 
 def main() -> None:

@@ -68,7 +68,7 @@ def text(row: Row) -> str:
     """The row for a terminal: a line for each peer."""
     lines = [f"{row.title}  [{row.name}]"]
     for entry in row.entries:
-        parts = [f"  {entry.peer:14}"]
+        parts = [f"  {entry.peer:20}"]
         if entry.samples:
             median, low, high = spread(entry.samples)
             parts.append(f"{median:10.4g} {row.unit} ({low:.4g} to {high:.4g})")

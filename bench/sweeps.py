@@ -10,6 +10,7 @@ import dataclasses
 
 import numpy as np
 
+from bench.devices import device
 from bench.measure import in_turns, ratios
 from bench.peers import BY_HAND, OUR_SWEEP, STOPPING, SWEEP_YARDSTICK, SWEEPS
 from bench.rows import OURS, Entry, Row, entries
@@ -151,7 +152,9 @@ def _of_ours(tasks: dict[str, Task], peers: dict[str, str], rounds: int) -> tupl
                 problems[name] = failed[peers[name]]
         runs = {name: lambda worker=worker: worker.run()[0] for name, worker in workers.items()}
         samples = in_turns(runs, rounds)
-        figures = {name: {"peak MiB": worker.peak() / 2**20} for name, worker in workers.items()}
+        figures = {}
+        if device().is_cpu:  # else states are not in the memory of the process
+            figures = {name: {"peak MiB": w.peak() / 2**20} for name, w in workers.items()}
     return samples, figures, problems
 
 

@@ -1,4 +1,4 @@
-"""A process that holds one peer and runs it when told.
+"""A process that holds one peer and runs it on command.
 
     python -m bench.worker PEER TASK DATA
 
@@ -25,11 +25,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from bench.peers import load
+from bench.precision import full_precision
 from bench.tasks import Task
 
 # of a single batch, for a verification
@@ -68,18 +70,22 @@ def answers(name: str, task: Task, data_path: str) -> Iterator[dict]:
                 yield {"seconds": seconds, "losses": losses.tolist()}
             case {"verify": "batch"}:
                 whole = dataclasses.replace(task, epochs=_WHOLE_EPOCHS, batch_size=task.rows)
-                verify = peer.prepare(whole, x, y, params=task.params())
-                yield {"losses": verify().tolist()}
+                yield {"losses": _exact_losses(peer, whole, x, y)}
             case {"verify": "orders"}:
                 epochs, rows = orders.shape
                 few = dataclasses.replace(task, epochs=epochs, rows=rows)
                 given = {"orders": orders} if peer.TAKES_ORDERS else {}
-                verify = peer.prepare(few, x[:rows], y[:rows], params=task.params(), **given)
-                yield {"losses": verify().tolist()}
+                yield {"losses": _exact_losses(peer, few, x[:rows], y[:rows], **given)}
             case {"peak": True}:
                 yield {"bytes": peak_bytes()}
             case command:
                 raise ValueError(f"no such command: {command}")
+
+
+def _exact_losses(peer: ModuleType, task: Task, x: np.ndarray, y: np.ndarray, **given) -> list:
+    """The losses of a run that begins with the task's parameters, for a verification."""
+    with full_precision():
+        return peer.prepare(task, x, y, params=task.params(), **given)().tolist()
 
 
 def main() -> None:

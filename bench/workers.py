@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.devices import device
 from bench.peers import load
+from bench.presence import here
 from bench.rows import OURS
 from bench.tasks import Task
 
@@ -41,7 +43,7 @@ class Worker:
         self.first_seconds = 0.0
         """Of the first run, which compiles. Known, as what follows, once it is entered."""
         self.takes_orders = False
-        """Whether the peer can be told the order of the rows."""
+        """Whether the peer accepts an order of the rows."""
         self._arguments = [peer, task.to_json(), str(data_path)]
 
     def __enter__(self) -> "Worker":
@@ -51,6 +53,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parent.parent,
+            env=device().environment,
         )
         try:
             ready = self._answer()
@@ -109,9 +112,9 @@ def data_of(task: Task) -> Iterator[Path]:
 def started(
     peers: list[str], task: Task, data: Path, stack: contextlib.ExitStack
 ) -> tuple[dict[str, Worker], dict[str, str]]:
-    """A worker for each peer that works here, and what became of the others."""
+    """A worker for each peer that can run here, and what went wrong with those that failed."""
     workers, problems = {}, {}
-    for peer in peers:
+    for peer in here(peers):
         try:
             workers[peer] = stack.enter_context(Worker(peer, task, data))
         except PeerError as error:

@@ -1,11 +1,11 @@
 """No peer, but run like one: many networks at once, their step written out by hand.
 
 What `fnn.sweep` would take if it knew nothing but these networks: the gradient by formula, one
-order of the rows for all, drawn anew in every epoch, best weights, and epochs undone that broke.
+order of the rows for all, drawn anew in every epoch, best weights, and broken epochs rolled back.
 Chunks are laid out as ours. There are no checks of arguments, and rows that fill up the last
 batch count like others.
 
-Small networks, of one hidden layer, have their lanes along the last axis, every sum in sight and
+Small networks, of one hidden layer, have their lanes along the last axis, every sum unrolled and
 all parameters in one array. Larger ones have lanes first, and weights as the products read them.
 """
 
@@ -19,14 +19,14 @@ import numpy as np
 
 from bench.peers.products_and_adam import OPTIONS, adam, chunks_of
 from bench.tasks import Task
-from fnn.batches import epoch_order
-from fnn.sweeps.lanes_last import stored
+from fnn.training.batches import epoch_order
+from fnn.training.control import materialized
 
 TAKES_ORDERS = False
 
 
 def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
+    """The run, as `bench.peers` describes it."""
     params = task.params() if params is None else params
     small, chunks, threads = chunks_of(task)
     if small:
@@ -123,17 +123,17 @@ def trained_last(  # noqa: D417, the others are as above
         hot = y[rows][None] == jnp.arange(classes, dtype=np.int32)[:, None]
         # forward: (neurons, batch, lanes)
         z = sum(w1[i][:, None] * inputs[i][None] for i in range(features)) + b1[:, None]
-        a = stored(jnp.maximum(z, 0))
-        logits = stored(sum(w2[j][:, None] * a[j][None] for j in range(hidden)) + b2[:, None])
+        a = materialized(jnp.maximum(z, 0))
+        logits = materialized(sum(w2[j][:, None] * a[j][None] for j in range(hidden)) + b2[:, None])
         highest = functools.reduce(jnp.maximum, logits)
         powers = jnp.exp(logits - highest[None])
         total = sum(powers)
         chosen = sum(jnp.where(hot[k][:, None], logits[k], 0) for k in range(classes))
         loss = sum(jnp.log(total) + highest - chosen) / batch
         # backward
-        d2 = stored((powers / total[None] - hot[..., None].astype(jnp.float32)) / batch)
+        d2 = materialized((powers / total[None] - hot[..., None].astype(jnp.float32)) / batch)
         d1 = sum(w2[:, k, None] * d2[k][None] for k in range(classes))
-        d1 = stored(jnp.where(a > 0, d1, 0))
+        d1 = materialized(jnp.where(a > 0, d1, 0))
         grads = [
             sum(inputs[:, r, None] * d1[None, :, r] for r in range(batch)),
             sum(d1[:, r] for r in range(batch)),
@@ -175,8 +175,8 @@ def _by_adam(gradient, start, key, rate, rows, batch, epochs, *, lanes_first):
         before, best, lowest = carry
         order = epoch_order(jax.random.fold_in(key, number), rows)
         steps = -(-rows // batch)
-        dealt = jnp.concatenate([order, order[: steps * batch - rows]]).reshape(steps, batch)
-        after, losses = jax.lax.scan(step, before, dealt)
+        batches = jnp.concatenate([order, order[: steps * batch - rows]]).reshape(steps, batch)
+        after, losses = jax.lax.scan(step, before, batches)
         loss = losses.mean(axis=0)
         good = jnp.isfinite(losses).all(axis=0) & finite(jax.tree.leaves(after[0]))
         better = good & (loss < lowest)

@@ -36,7 +36,7 @@ class Net(eqx.Module):
 def prepare(
     task: Task, x: np.ndarray, y: np.ndarray, *, params=None, orders=None
 ) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
+    """The run, as `bench.peers` describes it."""
 
     def init(key: jax.Array) -> Net:
         net = Net(task.sizes, key)

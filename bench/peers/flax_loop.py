@@ -18,7 +18,7 @@ TAKES_ORDERS = True
 def prepare(
     task: Task, x: np.ndarray, y: np.ndarray, *, params=None, orders=None
 ) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
+    """The run, as `bench.peers` describes it."""
     init, apply = network(task, x, params)
     optimizer = optax.adam(task.learning_rate)
     step_on_batch = make_step(apply, optimizer)

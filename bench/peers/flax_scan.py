@@ -16,7 +16,7 @@ TAKES_ORDERS = True
 def prepare(
     task: Task, x: np.ndarray, y: np.ndarray, *, params=None, orders=None
 ) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
+    """The run, as `bench.peers` describes it."""
     train = jax.jit(scan_training(*network(task, x, params), task, orders))
     key, x, y = jax.random.key(0), jnp.asarray(x), jnp.asarray(y)
 

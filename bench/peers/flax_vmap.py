@@ -16,7 +16,7 @@ TAKES_ORDERS = False
 def prepare(
     task: Task, x: np.ndarray, y: np.ndarray, *, params=None, shared_order: bool = False
 ) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
+    """The run, as `bench.peers` describes it."""
     init, apply = network(task, x, params)
     keys = jax.random.split(jax.random.key(0), task.lanes)
     first = jax.vmap(init)(keys) if params is None else init(keys[0])

@@ -8,7 +8,7 @@ import numpy as np
 
 import fnn
 from bench.tasks import Task
-from fnn.batches import epoch_order
+from fnn.training.batches import epoch_order
 
 TAKES_ORDERS = False
 
@@ -22,7 +22,7 @@ def orders(task: Task, epochs: int) -> np.ndarray:
 
 
 def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
+    """The run, as `bench.peers` describes it."""
     net, optimizer = fnn.mlp(task.sizes), fnn.adam(task.learning_rate)
     data = jnp.asarray(x), jnp.asarray(y)
     key = jax.random.key(0)

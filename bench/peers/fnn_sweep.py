@@ -16,7 +16,7 @@ TAKES_ORDERS = False
 def prepare(
     task: Task, x: np.ndarray, y: np.ndarray, *, params=None, stop: Any = None
 ) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
+    """The run, as `bench.peers` describes it."""
     net, optimizer = fnn.mlp(task.sizes), fnn.adam(task.learning_rate)
     data = jnp.asarray(x), jnp.asarray(y)
     keys = jax.random.split(jax.random.key(0), task.lanes)

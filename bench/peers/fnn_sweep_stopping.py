@@ -12,7 +12,7 @@ TAKES_ORDERS = False
 
 
 def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
+    """The run, as `bench.peers` describes it."""
     goes_on = np.arange(task.lanes) % 8 == 0
     stop = fnn.early_stopping(max_epochs=np.where(goes_on, task.epochs, task.epochs // 8))
     return fnn_sweep.prepare(task, x, y, params=params, stop=stop)

@@ -14,7 +14,7 @@ TAKES_ORDERS = False
 
 
 def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
+    """The run, as `bench.peers` describes it."""
     keras.utils.set_random_seed(0)
     hidden = [keras.layers.Dense(width, activation="relu") for width in task.sizes[1:-1]]
     layers = [keras.Input(task.sizes[:1]), *hidden, keras.layers.Dense(task.sizes[-1])]

@@ -5,7 +5,7 @@ nothing. Weights lie as the products read them, so nothing is turned or copied. 
 out as ours. A sweep takes longer than this, unless it has faster products or a faster Adam than
 XLA makes here.
 
-Products of small networks are sums in sight, the networks along the last axis; then all
+Products of small networks are unrolled sums, the networks along the last axis; then all
 weights lie in one array.
 """
 
@@ -21,9 +21,10 @@ import numpy as np
 
 import fnn
 from bench.tasks import Task
-from fnn.sweeps.lanes_last import is_small, stored
+from fnn.sweeps.lanes_last.steps import is_small
 from fnn.sweeps.layout import layout_of
 from fnn.sweeps.program import compiler_options
+from fnn.training.control import materialized
 
 TAKES_ORDERS = False
 
@@ -32,7 +33,7 @@ _B1, _B2, _EPS = 0.9, 0.999, 1e-8
 
 
 def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`; it has no losses, and starts from the task's weights."""
+    """The run, as `bench.peers` describes it, from the task's weights; it has no losses."""
     del y, params
     small, lanes, threads = chunks_of(task)
     # the last batch is as large as the others, as in a sweep
@@ -63,7 +64,7 @@ def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callabl
 def chunks_of(task: Task) -> tuple[bool, list[np.ndarray], int]:
     """Whether lanes lie along vectors, those of each chunk, and how many are at work at once.
 
-    Chunks are of one size; lanes begin anew where there are no more.
+    Chunks are of one size; after the last lane the first ones are repeated.
     """
     small = is_small(fnn.mlp(task.sizes), task.batch_size)
     state_bytes = 16 * sum(a * b for a, b in itertools.pairwise(task.sizes))
@@ -113,14 +114,16 @@ def trained_last(
         values = [x[..., None]]  # (in, rows, lanes)
         for layer in layers:
             terms = zip(layer, values[-1], strict=True)
-            values.append(stored(sum(weight[:, None] * value[None] for weight, value in terms)))
+            values.append(
+                materialized(sum(weight[:, None] * value[None] for weight, value in terms))
+            )
         errors, grads = values.pop(), []
         for layer, value in zip(layers[::-1], values[::-1], strict=True):
             rows = range(value.shape[1])
             grads.append(sum(value[:, None, r] * errors[None, :, r] for r in rows))
             if layer is not layers[0]:
                 columns = range(layer.shape[1])
-                errors = stored(sum(layer[:, o, None] * errors[None, o] for o in columns))
+                errors = materialized(sum(layer[:, o, None] * errors[None, o] for o in columns))
         lanes = weights[0].shape[-1]
         return [jnp.concatenate([grad.reshape(-1, lanes) for grad in grads[::-1]])]
 

@@ -18,10 +18,10 @@ TAKES_ORDERS = False
 
 
 def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
+    """The run, as `bench.peers` describes it."""
     classifier = model(task)
     if params is not None:
-        begun(task, classifier, x, y)
+        compiled_initial_state(task, classifier, x, y)
     return functools.partial(train, task, classifier, x, y, params)
 
 
@@ -38,7 +38,9 @@ def model(task: Task) -> MLPClassifier:
     )
 
 
-def begun(task: Task, classifier: MLPClassifier, x: np.ndarray, y: np.ndarray) -> MLPClassifier:
+def compiled_initial_state(
+    task: Task, classifier: MLPClassifier, x: np.ndarray, y: np.ndarray
+) -> MLPClassifier:
     """The same after an epoch: it starts from given weights only where it goes on from its own."""
     _fit(classifier.set_params(max_iter=1, warm_start=True), x, y)
     return classifier.set_params(max_iter=task.epochs)

@@ -13,13 +13,13 @@ TAKES_ORDERS = False
 
 
 def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
+    """The run, as `bench.peers` describes it."""
     one = dataclasses.replace(task, lanes=1)
     models = [scikit_learn.model(one) for _ in range(task.lanes)]
     lanes = [None] * task.lanes
     if params is not None:
         lanes = [[(w[i], b[i]) for w, b in params] for i in range(task.lanes)]
-        models = [scikit_learn.begun(one, model, x, y) for model in models]
+        models = [scikit_learn.compiled_initial_state(one, model, x, y) for model in models]
 
     def run() -> np.ndarray:
         jobs = (

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from bench.peers._torch import network, train
+from bench.peers._torch import adam, network, on_device, train
 from bench.tasks import Task
 
 TAKES_ORDERS = True
@@ -16,8 +16,8 @@ TAKES_ORDERS = True
 def prepare(
     task: Task, x: np.ndarray, y: np.ndarray, *, params=None, orders=None
 ) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
-    x, y = torch.from_numpy(x), torch.from_numpy(y).long()
+    """The run, as `bench.peers` describes it."""
+    x, y = on_device(x, y)
     # what is compiled belongs to this network, so every run uses it again
     net = network(task, params)
     begin = copy.deepcopy(net.state_dict())
@@ -30,7 +30,7 @@ def prepare(
     def run() -> np.ndarray:
         torch.manual_seed(0)
         net.load_state_dict(begin)
-        optimizer = torch.optim.Adam(net.parameters(), lr=task.learning_rate)
+        optimizer = adam(net.parameters(), task)
 
         def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             optimizer.zero_grad()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from bench.peers._torch import network, train
+from bench.peers._torch import adam, network, on_device, train
 from bench.tasks import Task
 
 TAKES_ORDERS = True
@@ -15,12 +15,12 @@ TAKES_ORDERS = True
 def prepare(
     task: Task, x: np.ndarray, y: np.ndarray, *, params=None, orders=None
 ) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
-    x, y = torch.from_numpy(x), torch.from_numpy(y).long()
+    """The run, as `bench.peers` describes it."""
+    x, y = on_device(x, y)
 
     def run() -> np.ndarray:
         net = network(task, params)
-        optimizer = torch.optim.Adam(net.parameters(), lr=task.learning_rate)
+        optimizer = adam(net.parameters(), task)
 
         def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             optimizer.zero_grad()

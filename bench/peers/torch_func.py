@@ -11,15 +11,15 @@ import torch
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn import functional as F  # noqa: N812
 
-from bench.peers._torch import network, train
+from bench.peers._torch import DEVICE, adam, network, on_device, train
 from bench.tasks import Task
 
 TAKES_ORDERS = False
 
 
 def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callable[[], np.ndarray]:
-    """The run, as told in `bench.peers`."""
-    x, y = torch.from_numpy(x), torch.from_numpy(y).long()
+    """The run, as `bench.peers` describes it."""
+    x, y = on_device(x, y)
     one = dataclasses.replace(task, lanes=1)
     base = network(one, None)
     if params is None:
@@ -28,7 +28,8 @@ def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callabl
     else:
         arrays = [a for weight, bias in params for a in (weight.swapaxes(1, 2), bias)]
         names = [name for name, _ in base.named_parameters()]
-        first = {n: torch.from_numpy(a).contiguous() for n, a in zip(names, arrays, strict=True)}
+        tensors = [torch.from_numpy(array).contiguous().to(DEVICE) for array in arrays]
+        first = dict(zip(names, tensors, strict=True))
 
     def loss_of(weights: dict, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(functional_call(base, weights, (x,)), y)
@@ -37,7 +38,7 @@ def prepare(task: Task, x: np.ndarray, y: np.ndarray, *, params=None) -> Callabl
 
     def run() -> np.ndarray:
         weights = {name: value.clone() for name, value in first.items()}
-        optimizer = torch.optim.Adam(list(weights.values()), lr=task.learning_rate)
+        optimizer = adam(weights.values(), task)
 
         def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             grads, losses = gradients(weights, x, y)
