@@ -4,8 +4,13 @@ import os
 import signal
 import tempfile
 
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+# later flags win: ours come first, but for the devices, on which tests rely
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        "--xla_backend_optimization_level=0",  # most of the time goes into compilation
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_force_host_platform_device_count=2",
+    ]
 )
 os.environ.setdefault("MPLBACKEND", "Agg")
 
