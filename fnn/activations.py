@@ -4,11 +4,10 @@
     relu(z)    = max(0, z)             softmax(z)_k = e^z_k / sum_j e^z_j
 
 Those of `jax.nn` are beside them under the same names (but for `glu`, which halves the
-width of a layer). Four of them lose or overflow what they should not (`gelu`, `squareplus`
-and `sparse_plus` raise a large z to a power, `standardize` takes the variance from raw
-squares), and are computed with care here: value and slope are finite for every finite z
-whose a is. `mlp` takes any of them by name, or any
-function of one's own.
+width of a layer). Four of them are rewritten here, because those of `jax.nn` overflow or cancel
+(`gelu`, `squareplus` and `sparse_plus` raise a large z to a power, `standardize` takes the
+variance from raw squares): value and slope are finite for every finite z whose a is finite. `mlp`
+takes any of them by name, or any function of one's own.
 """
 
 import math
@@ -105,7 +104,7 @@ def softmax(z: jax.Array) -> jax.Array:
     """Probabilities e^z_k / sum_j e^z_j over the last axis.
 
     Args:
-      z: `(..., classes)`, floating. The largest is taken off first, so no size of logit
+      z: `(..., classes)`, floating. The largest is subtracted first, so no size of logit
         overflows; -inf masks a class (at least one must be left).
     Returns:
       As `z`; each row is in [0, 1] and sums to 1.

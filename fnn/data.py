@@ -22,12 +22,12 @@ def train_test_split(
     Args:
       *arrays: `(rows, ...)` each, all of one length; anything `np.asarray` accepts.
       key: A PRNG key.
-      test_size: The share of rows in (0, 1), rounded up, or their number, that is tested.
+      test_size: The share of rows in (0, 1), rounded up, or their number, in the test part.
       stratify: Integer labels `(rows,)` whose proportions both parts should have; every
         class needs two rows, and each part a row per class.
     Returns:
-      `[train_1, test_1, train_2, test_2, ...]`: NumPy arrays, or jax arrays where such
-      were given, rows in random order.
+      `[train_1, test_1, train_2, test_2, ...]`: NumPy arrays, or JAX arrays where the argument is
+      one, rows in random order.
     Raises:
       ValueError, TypeError: Lengths differ, a part would be empty, or the labels do not
         allow the split.

@@ -19,7 +19,7 @@ __all__ = ["Encoded", "Encoder", "encode"]
 
 
 class Encoded(NamedTuple):
-    """What `encode` returns."""
+    """The result of `encode`: arrays, and the encoder that made them."""
 
     x: np.ndarray
     """float64, `(rows, columns)`, without missing values."""
@@ -75,7 +75,7 @@ class Encoder:
         Raises:
           ValueError, TypeError: A column is not there or holds another kind of values, or with
             `unknown="error"` a category that was not seen before.
-          ImportError: There is no narwhals.
+          ImportError: narwhals is not installed.
         """
         frame = _opened("encoder", frame)
         parts = [part for column in self.columns for part in self._parts(frame, column)]
@@ -124,7 +124,7 @@ class Encoder:
         return np.array(self.classes)[labels]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it in strings, numbers, lists and dicts, as for the metadata of `save`."""
+        """The encoder as strings, numbers, lists and dicts, for the metadata of `save`."""
         found = dataclasses.asdict(self)
         found["columns"] = [column | {"categories": list(column["categories"])}
                             for column in found["columns"]]  # fmt: skip
@@ -132,7 +132,7 @@ class Encoder:
 
     @classmethod
     def from_dict(cls, contents: Mapping[str, Any]) -> "Encoder":
-        """The encoder of which these are the contents, from `to_dict`."""
+        """The encoder from the result of `to_dict`."""
         columns = tuple(
             Column(**column | {"categories": tuple(column["categories"])})
             for column in contents["columns"]
@@ -176,8 +176,8 @@ def encode(
 
     - Numbers stay as they are: scaling is for `standard_scaler` and `mlp(inputs=)`. Booleans are 0
       and 1, dates and times seconds since 1970 (UTC), durations seconds.
-    - A missing number is the mean of its column. A column in which some are missing gets one more
-      that is 1 there.
+    - A missing number becomes the mean of its column. Each column with missing numbers gets an
+      indicator column, which is 1 where the number is missing.
     - Texts, categoricals and enums are categories: a column of 0 and 1 for each that is there, in
       sorted order, then one for missing values, if there are any, and one for all others, which new
       rows may have.
@@ -187,15 +187,15 @@ def encode(
       target: The name of the column to predict. None: there is none.
       task: "classification" or "regression", for a target of integers, which may be labels or
         values; other targets need none: texts, categories and booleans are classes, floats values.
-      unknown: What to do with categories that new rows are the first to have: "slot", the column
-        for others, or "error".
+      unknown: What to do with categories that only new rows have: "slot", the column for others,
+        or "error".
     Returns:
       An `Encoded`: x, y and the encoder.
     Raises:
-      ValueError, TypeError: A column holds what has no meaning here, infinite numbers or nothing at
-        all; its name is no text, or would stand twice in `Encoder.names`; a target is missing in a
-        row, is the same in all, or has two readings.
-      ImportError: There is no narwhals.
+      ValueError, TypeError: A column has an unsupported type, infinite numbers or no values; its
+        name is not a string, or would occur twice in `Encoder.names`; a target is missing in a row,
+        is the same in all, or needs a `task`.
+      ImportError: narwhals is not installed.
 
     >>> import pandas
     >>> frame = pandas.DataFrame({"age": [20, None, 40], "home": ["a", "b", "a"],

@@ -91,7 +91,7 @@ def absolute_error(outputs: ArrayLike, targets: Any) -> jax.Array:
 
 @_takes("values")
 def huber(outputs: ArrayLike, targets: Any, *, delta: Numbers = 1.0) -> jax.Array:
-    """Squared near the target, absolute beyond `delta`, so that outliers pull less.
+    """The Huber loss: squared near the target, absolute beyond `delta`.
 
         e = |y_hat_k - y_k|;  l_k = e^2 / 2 if e <= delta else delta (e - delta / 2)
         L = 1/out sum_k l_k
@@ -99,7 +99,7 @@ def huber(outputs: ArrayLike, targets: Any, *, delta: Numbers = 1.0) -> jax.Arra
     Args:
       outputs: `(..., out)`, floating.
       targets: `(..., out)`, or `(...)` where out is 1; finite.
-      delta: Where the parabola goes over into a line, > 0, in units of the target. Traced.
+      delta: The error at which the loss becomes linear, > 0, in units of the target. Traced.
     Returns:
       Losses `(...)`, >= 0, in at least float32.
     Raises:
@@ -188,7 +188,7 @@ def softmax_cross_entropy(
       targets: Integer labels `(...)` or `(..., 1)` in [0, classes), or distributions
         `(..., classes)`.
       label_smoothing: The share s of each target, in [0, 1], spread over all classes:
-        y becomes (1 - s) y + s / classes. Traced; None does without.
+        y becomes (1 - s) y + s / classes. Traced; None: none.
     Returns:
       Losses `(...)`, >= 0, in at least float32, in nats.
     Raises:
@@ -224,7 +224,7 @@ def sigmoid_cross_entropy(
       outputs: Logits `(..., out)`, of independent two-class problems.
       targets: `(..., out)`, or `(...)` where out is 1; 0, 1 or a probability between.
       label_smoothing: The share s of each target, in [0, 1], that moves to the middle:
-        y becomes (1 - s) y + s / 2. Traced; None does without.
+        y becomes (1 - s) y + s / 2. Traced; None: none.
     Returns:
       Losses `(...)`, >= 0, in at least float32, in nats.
     Raises:

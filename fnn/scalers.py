@@ -270,8 +270,8 @@ def standard_scaler(x: Any) -> StandardScaler:
 
     Fit it on the training part only. For targets `(rows,)` it scales the one column. Where `x`
     is concrete, all is computed in float64 on the host, so that features far from zero, such as
-    time stamps, keep their digits: hand over such `x` as NumPy's float64 or int64, as float32
-    has rounded it before. `mlp(inputs=scaler)` scales inside of a network.
+    time stamps, keep their digits: pass such `x` as NumPy's float64 or int64, which float32 would round.
+    `mlp(inputs=scaler)` scales inside of a network.
 
     Args:
       x: `(rows, ...)`, at least one row, finite; anything `np.asarray` accepts.
@@ -303,7 +303,7 @@ def min_max_scaler(x: Any, *, feature_range: Sequence[float] | Any = (0, 1)) -> 
       A `MinMaxScaler`, a pytree used as a `StandardScaler` is, with `minimum` and `scale` of
       shape `x.shape[1:]`.
     Raises:
-      ValueError, TypeError: As `standard_scaler`; or the range is none.
+      ValueError, TypeError: As `standard_scaler`; or the range is invalid.
     Source: scikit-learn's `MinMaxScaler`.
 
     >>> scaler = min_max_scaler(np.array([[1.0, 5.0], [3.0, 9.0]]))
@@ -332,7 +332,7 @@ def robust_scaler(x: Any, *, quantile_range: Sequence[float] = (25, 75)) -> Robu
       A `RobustScaler`, a pytree used as a `StandardScaler` is, with `median` and `scale` of
       shape `x.shape[1:]`.
     Raises:
-      ValueError, TypeError: As `standard_scaler`; or the range is none.
+      ValueError, TypeError: As `standard_scaler`; or the range is invalid.
     Source: scikit-learn's `RobustScaler`.
 
     >>> scaler = robust_scaler(np.array([[1.0], [2.0], [3.0], [4.0], [1000.0]]))

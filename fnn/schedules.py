@@ -1,8 +1,8 @@
 """Schedules: the learning rate as a function of the step.
 
 A schedule is a config called with the step count (an integer, from 0), so each of its
-numbers, lengths included, is traced. Wherever a learning rate is asked for, a number, a
-schedule, or any function of the step serves.
+numbers, lengths included, is traced. A learning rate is a number, a schedule, or any other
+function of the step.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ __all__ = [
 
 @config
 class LinearDecay:
-    """Made by `linear_decay`."""
+    """The schedule that `linear_decay` makes."""
 
     init_value: Numbers = number()
     decay_steps: Numbers = number()
@@ -49,7 +49,7 @@ class LinearDecay:
 
 @config
 class ExponentialDecay:
-    """Made by `exponential_decay`."""
+    """The schedule that `exponential_decay` makes."""
 
     init_value: Numbers = number()
     decay_steps: Numbers = number()
@@ -65,7 +65,7 @@ class ExponentialDecay:
 
 @config
 class CosineDecay:
-    """Made by `cosine_decay`."""
+    """The schedule that `cosine_decay` makes."""
 
     init_value: Numbers = number()
     decay_steps: Numbers = number()
@@ -81,7 +81,7 @@ class CosineDecay:
 
 @config
 class WarmupCosineDecay:
-    """Made by `warmup_cosine_decay`."""
+    """The schedule that `warmup_cosine_decay` makes."""
 
     init_value: Numbers = number()
     peak_value: Numbers = number()
@@ -104,7 +104,7 @@ class WarmupCosineDecay:
 
 @config
 class PiecewiseConstant:
-    """Made by `piecewise_constant`."""
+    """The schedule that `piecewise_constant` makes."""
 
     boundaries: Numbers = number(rank=1)
     values: Numbers = number(rank=1)
@@ -256,7 +256,7 @@ def piecewise_constant(boundaries: Any, values: Any):
       A schedule: a config called with the step.
     Raises:
       ValueError, TypeError: A concrete number is out of range, the boundaries do not
-        rise, or there is not one value more than there are boundaries.
+        rise, or `values` is not one longer than `boundaries`.
 
     >>> rate = piecewise_constant([2, 4], [1.0, 0.5, 0.25])
     >>> print([float(rate(step)) for step in range(5)])

@@ -27,7 +27,7 @@ class Table(dict):
         return dict.__getitem__(self, self.full_name(name))
 
     def full_name(self, name: Any) -> str:
-        """The name of the column that this, or its end, is the name of.
+        """The full name of the column with this name, or with a name that ends in it.
 
         Raises:
           KeyError: There is none, or more than one.

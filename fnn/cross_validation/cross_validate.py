@@ -77,10 +77,10 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
     shared: a lane has the numbers of its own rows. It trains on the rows of its fold only, and
     after the last epoch it is measured once, at its best parameters, on the rows held out.
 
-    What watches a run must not be what it is judged by: a run that is stopped when its held-out
-    loss is lowest reports a loss that is too low. So the validation data of a stopping rule are
-    taken from the fold's own training rows. Likewise, where the network has scalers that are not
-    swept, each fold has its own, of the same kinds, fitted to its training rows.
+    The validation data of a stopping rule are taken from the fold's own training rows: a run
+    stopped where its held-out loss is lowest would report a loss that is too low. Likewise, where
+    the network has scalers that are not swept, each fold has its own, of the same kinds, fitted
+    to its training rows.
 
     Args:
       net, loss, optimizer, epochs, batch_size, metrics, stop: As in `sweep`. The metrics are

@@ -60,7 +60,7 @@ class CrossValidation(Sweep):
     def best_setting(self) -> int:
         """The setting with the best mean score, a row of `summary()`.
 
-        One of which a fold has diverged comes after all others.
+        Settings with a diverged fold come last.
         """
         score = np.where(np.asarray(self.diverged_at) < 0, self.scores[self.score], np.nan)
         means = self.sign * score.reshape(self.settings, -1).mean(axis=1)
@@ -72,9 +72,9 @@ class CrossValidation(Sweep):
         """The run of the best setting on all rows.
 
         Args:
-          monitor: None, as settings are compared by `score`.
+          monitor: Must be None: settings are compared by `score`.
         Raises:
-          ValueError: There is none, as `refit=True` was not given; or another `monitor` is.
+          ValueError: `refit=True` was not given, or `monitor` is not None.
         """
         rule = f"monitor must be None: settings are compared by {self.score!r}"
         checks.require(monitor is None, "best", rule, repr(monitor))

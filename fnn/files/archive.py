@@ -45,14 +45,14 @@ class CheckpointError(Exception):
 def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
     """Writes a pytree of arrays to one file, whole or not at all.
 
-    It is written beside `path`, synced to the disk, and renamed: whoever reads `path` finds
-    what was there before or all of what is new, also after a power cut. Two writers leave the
-    whole file of one of them.
+    It is written beside `path`, synced to the disk, and renamed: a reader of `path` finds the old
+    file or the whole new one, also after a power cut. Two writers leave the whole file of one of
+    them.
 
     Args:
-      path: The file, replaced if it is there. Its folder must exist. The name is yours.
+      path: The file, replaced if it is there. Its folder must exist. Any name will do.
       tree: Any pytree of arrays, NumPy or JAX, of numbers, bools and PRNG keys, typed or not;
-        Python's numbers and bools too. Functions and strings are no leaves (those in the
+        Python's numbers and bools too. Functions and strings are not leaves (those in the
         structure of a config are not stored).
       metadata: What JSON can hold, kept beside the arrays: names in dicts are strings.
     Returns:
@@ -60,8 +60,8 @@ def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
     Raises:
       TypeError: A leaf is none of these, or is a tracer, or JSON cannot hold the metadata.
       ValueError: An integer does not fit 64 bits, or the metadata 16 MiB.
-      CheckpointError: It could not be written (a full disk, no permission); what was at
-        `path` is as it was.
+      CheckpointError: It could not be written (a full disk, no permission); the old file is
+        intact.
 
     >>> import tempfile, os
     >>> params = {"weight": jnp.ones((2, 3)), "bias": jnp.zeros(3)}
@@ -100,14 +100,13 @@ def load(path: str | os.PathLike, *, like: Any) -> Any:
     Args:
       path: The file.
       like: A pytree with the same paths, shapes and dtypes: the tree that was saved, or
-        another one such as `net.init` makes, or what `jax.eval_shape` says of it.
+        another one such as `net.init` makes, or the result of `jax.eval_shape`.
     Returns:
-      The structure of `like` with the leaves of the file: where `like` has NumPy arrays or
-      Python's numbers, these; else JAX arrays, laid out over devices as those of `like` are,
-      however they were when they were saved.
+      The structure of `like` with the leaves of the file: NumPy arrays or Python numbers where
+      `like` has these, else JAX arrays with the sharding of those of `like`.
     Raises:
-      CheckpointError: The file is damaged anywhere, of another version, or holds something
-        else than `like`; says what, and where.
+      CheckpointError: The file is damaged anywhere, of another version, or does not match `like`;
+        the error says what, and where.
       FileNotFoundError, PermissionError: As `open`.
 
     >>> import tempfile
@@ -151,7 +150,7 @@ def load_metadata(path: str | os.PathLike) -> Any:
     Args:
       path: The file.
     Returns:
-      What JSON makes of it: tuples have become lists.
+      The metadata after a round trip through JSON: tuples become lists.
     Raises:
       CheckpointError: The file is damaged where this can be seen without the arrays.
       FileNotFoundError, PermissionError: As `open`.

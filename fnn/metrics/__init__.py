@@ -21,9 +21,9 @@ for what is undefined, is scikit-learn's.
   that are 0 or 1 (once compiled, floats count as 1 where greater than 0.5).
 - With `multilabel=True` a row can have several labels: targets are `(rows, labels)` of 0
   and 1, and outputs scores of that shape, each split at `threshold`, or predictions of 0
-  and 1. It must be said, as one-hot targets would also be distributions; only
-  `average="samples"`, which has no other meaning, implies it. Where it is not, targets of
-  more labels than one a row are refused.
+  and 1. It must be given, as one-hot targets are also distributions; only `average="samples"`,
+  which has no other meaning, implies it. Where it is not, targets of more labels than one a row
+  are refused.
 - Weights are `(rows,)`, finite and >= 0.
 - Results have the dtype of the outputs, but at least float32 (for predicted labels, JAX's
   default). They are NaN where weights sum to 0, where there is a NaN among the outputs,

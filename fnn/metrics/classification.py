@@ -24,7 +24,7 @@ def accuracy(
     threshold: Numbers | None = None,
     multilabel: bool = False,
 ) -> Array:
-    """The share of rows whose class is predicted, in [0, 1].
+    """The share of rows whose class is predicted correctly, in [0, 1].
 
         accuracy = sum_i w_i [predicted_i = true_i] / sum_i w_i
 
@@ -39,9 +39,9 @@ def accuracy(
       weights: `(rows,)`, >= 0; None counts every row once. Weights that sum to 0 give NaN.
       threshold: Where one column of scores is split, or each column of several labels: 0
         for logits, 0.5 for probabilities. Traced; the scores of classes need none, predicted
-        labels take none. None is 0, but must be made a number for known scores `(rows,)`, or
-        of several labels, that are all from 0 to 1 and of which it would split some elsewhere
-        than 0.5 would.
+        labels take none. None is 0. It raises for concrete scores `(rows,)`, or of several
+        labels, that are all in [0, 1], where 0.5 would give other predictions: they may be
+        probabilities.
       multilabel: Whether a row can have several labels. Then outputs are scores
         `(rows, labels)`, or predictions of 0 or 1 (integers or bools), and targets are 0 or
         1, of that shape. Static.
@@ -89,7 +89,7 @@ def precision(
         `(rows, classes)`.
       weights: `(rows,)`, >= 0; None counts every row once. Weights that sum to 0 give NaN;
         a single row of weight 0 still makes its classes present.
-      average: What becomes of the classes. Static.
+      average: How classes are averaged. Static.
         "binary": only `pos_label` counts, of two classes.
         "macro": the mean over the classes present in targets or predictions.
         "weighted": that mean, each class weighted by its rows in the targets.
@@ -231,7 +231,7 @@ def confusion_matrix(
     threshold: Numbers | None = None,
     num_classes: int | None = None,
 ) -> Array:
-    """How many rows of each class (down) were predicted as each class (across).
+    """The number of rows by true class (down) and predicted class (across).
 
         C[j, k] = sum_i w_i [true_i = j][predicted_i = k]
 

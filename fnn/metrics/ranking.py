@@ -31,15 +31,13 @@ def roc_auc(
               (i over the rows of class 1, j over those of class 0)
 
     Args:
-      outputs: Scores `(rows,)` or `(rows, 1)`, or `(rows, 2)`, whose difference s[1] - s[0]
-        then is the score: that rises with the probability of class 1 whether the columns are
-        logits or probabilities, and is compared exactly, so that no tie comes of rounding
-        it. Of more classes, measure the probabilities of each against the rest, as
-        scikit-learn does:
+      outputs: Scores `(rows,)` or `(rows, 1)`, or `(rows, 2)`, whose score is s[1] - s[0], for
+        logits as for probabilities, compared without rounding. For more classes, measure the
+        probabilities of each against the rest, as scikit-learn does:
         `roc_auc(probabilities[:, k], labels == k)`. Predicted labels are no scores.
       targets: Labels `(rows,)` or `(rows, 1)`, 0 or 1, or distributions `(rows, 2)`.
       weights: `(rows,)`, >= 0; None counts every row once. Weights that sum to 0 give NaN.
-      average: What becomes of several labels. Static.
+      average: How several labels are averaged. Static.
         "macro": the mean over labels.
         "weighted": that mean, each label weighted by the rows that have it, so that a label
         of no row does not count; 0 where no row has a label.
@@ -50,7 +48,7 @@ def roc_auc(
         `(rows, labels)`, and targets are 0 or 1, of that shape. Static.
     Returns:
       A number, shape `()`; or `(labels,)` where `average` is None. NaN where a class has no
-      rows, or no weight; so is the mean over labels, or rows, of which one that counts is NaN.
+      rows, or no weight; so is a mean over labels, or rows, if one that counts is NaN.
     Raises:
       TypeError, ValueError: As `accuracy`, or outputs are predicted labels, or have more than
         two columns without `multilabel`, or `average` is none of the above, or is given

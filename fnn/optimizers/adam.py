@@ -36,7 +36,7 @@ class AdamState(NamedTuple):
 
 @config
 class Adam:
-    """Made by `adam`."""
+    """The optimizer that `adam` makes."""
 
     learning_rate: Numbers | Schedule = number()
     b1: Numbers = number()
@@ -98,7 +98,7 @@ def adam(
 
 @config
 class AdamW:
-    """Made by `adamw`."""
+    """The optimizer that `adamw` makes."""
 
     learning_rate: Numbers | Schedule = number()
     b1: Numbers = number()
@@ -109,7 +109,7 @@ class AdamW:
 
     @property
     def elementwise(self) -> bool:
-        """Not where a mask looks at shapes, or has them."""
+        """Whether it treats the numbers of a leaf alike: only without a mask."""
         return self.mask is None
 
     def init(self, params: Params) -> AdamState:
@@ -143,7 +143,7 @@ def adamw(
       b1: Decay of the mean per step, in [0, 1). Traced.
       b2: Decay of the mean square per step, in [0, 1). Traced.
       eps: Added to the root, > 0, in units of the gradient. Traced.
-      weight_decay: The share of w taken off per unit of learning rate, >= 0. Traced.
+      weight_decay: The share of w subtracted per unit of learning rate, >= 0. Traced.
       mask: Which leaves decay: a pytree of bools with the structure of the parameters or
         its beginning, or a function from parameters to one. A bool may be an array of the
         leaf's shape. None: leaves of rank 2 and more, so biases do not.

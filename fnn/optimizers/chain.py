@@ -8,18 +8,18 @@ from fnn.types import Optimizer, Params
 
 @config
 class Chain:
-    """Made by `chain`."""
+    """The optimizer that `chain` makes."""
 
     optimizers: tuple[Optimizer, ...] = number()
 
     @property
     def elementwise(self) -> bool:
-        """Where all members are."""
+        """Whether all members are elementwise."""
         return all(map(is_elementwise, self.optimizers))
 
     @property
     def ignores_rank(self) -> bool:
-        """Where all members do."""
+        """Whether all members ignore the rank of a leaf."""
         return all(map(ignores_rank, self.optimizers))
 
     def init(self, params: Params) -> tuple:
@@ -27,7 +27,7 @@ class Chain:
         return tuple(optimizer.init(params) for optimizer in self.optimizers)
 
     def update(self, grads: Params, state: tuple, params: Params | None = None):
-        """What the last member makes of what those before it made, and their states."""
+        """The updates of the last member, and the next states of all."""
         rule = f"state must be a tuple of {len(self.optimizers)} states"
         fits = isinstance(state, tuple) and len(state) == len(self.optimizers)
         got = f"{len(state)} states" if isinstance(state, tuple) else type(state).__name__

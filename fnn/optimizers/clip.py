@@ -15,7 +15,7 @@ from fnn.types import Numbers, Params
 
 @config
 class ClipByGlobalNorm:
-    """Made by `clip_by_global_norm`."""
+    """The optimizer that `clip_by_global_norm` makes."""
 
     max_norm: Numbers = number()
 
@@ -23,12 +23,12 @@ class ClipByGlobalNorm:
     ignores_rank = True
 
     def init(self, params: Params) -> tuple[()]:
-        """Nothing is kept."""
+        """The empty state."""
         del params
         return ()
 
     def update(self, grads: Params, state: tuple[()], params: Params | None = None):
-        """The gradients, no longer than `max_norm`, and the same state."""
+        """The gradients, clipped to norm `max_norm`, and the same state."""
         del params
         grads = accumulated("clip_by_global_norm", grads)
         unit, length = _global_norm(grads)

@@ -14,18 +14,18 @@ from fnn.types import Numbers, Params
 
 @config
 class AddDecayedWeights:
-    """Made by `add_decayed_weights`."""
+    """The optimizer that `add_decayed_weights` makes."""
 
     weight_decay: Numbers = number()
     mask: Any = number()
 
     @property
     def elementwise(self) -> bool:
-        """Not where a mask looks at shapes, or has them."""
+        """Whether it treats the numbers of a leaf alike: only without a mask."""
         return self.mask is None
 
     def init(self, params: Params) -> tuple[()]:
-        """Nothing is kept."""
+        """The empty state."""
         del params
         return ()
 

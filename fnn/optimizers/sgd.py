@@ -30,7 +30,7 @@ class SgdState(NamedTuple):
 
 @config
 class Sgd:
-    """Made by `sgd`."""
+    """The optimizer that `sgd` makes."""
 
     learning_rate: Numbers | Schedule = number()
     momentum: Numbers | None = number()
@@ -83,8 +83,8 @@ def sgd(
     Args:
       learning_rate: Step size in units of the parameters per unit of gradient, >= 0; a
         number, or a schedule from the step count (starting at 0) to one. Traced.
-      momentum: The share of the velocity kept per step, in [0, 1). Traced; None does
-        without, and keeps no velocity.
+      momentum: The share of the velocity kept per step, in [0, 1). Traced; None: no momentum, and
+        no velocity in the state.
       nesterov: Look ahead along the velocity; needs momentum. Static.
     Returns:
       An optimizer. Its state is `SgdState(step, velocity)`.

@@ -33,29 +33,29 @@ def decision_boundary(
     resolution: int = 200,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """The regions in which a classifier of two features says each class, and the data.
+    """The regions where a classifier of two features predicts each class, and the data.
 
-    The boundary is where the two best classes are as good. Classes have a colour and a
-    marker each.
+    The boundary is where the two highest scores are equal. Classes have a colour and a marker
+    each.
 
     Args:
       net: A network, or a function `(params, x)` from x `(rows, 2)` to scores
         `(rows, classes)`, to one score `(rows, 1)` or `(rows,)` for two classes, or to
         integer labels `(rows,)`: `lambda params, x: net.apply(params, scale(x))`, or
         `lambda _, x: classifier.predict(x)`.
-      params: The network's parameters; what the function is given.
+      params: The network's parameters; the first argument of the function.
       x: `(rows, 2)`.
       y: Integer labels `(rows,)` in [0, classes).
       names: A name per class, for a legend; None for no legend.
       threshold: Where one score is split. None: 0, for logits, or 0.5 where an `mlp` ends
         in a sigmoid.
-      resolution: Points each way at which the network is asked.
+      resolution: Grid points per axis.
       ax: Where to draw; None makes a figure.
     Returns:
       The axes, of the range of x and a margin.
     Raises:
-      ValueError, TypeError: Shapes are not as said, values are not finite, labels are not
-        of that many classes, or names are not as many.
+      ValueError, TypeError: Shapes are not as described, values are not finite, labels are not of
+        that many classes, or names are not as many.
       ImportError: matplotlib is not installed.
 
     >>> above = lambda slope, x: x[:, 1] - slope * x[:, 0]

@@ -19,7 +19,7 @@ _MOST_NUMBERED = 25
 def confusion_matrix(
     matrix: Any, *, names: Sequence[Any] | None = None, ax: "Axes | None" = None
 ) -> "Axes":
-    """What the rows of each class (down) were taken for (across).
+    """A confusion matrix: true classes down, predicted classes across.
 
     Right answers are blue, mistakes orange, the stronger the larger their share of the
     class (by its root, so that one mistake in a hundred is seen). Zeros are left empty,

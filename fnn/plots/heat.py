@@ -21,9 +21,9 @@ def heat_map(
     error: str | None = "standard_error",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """A figure over two swept numbers, with its error: dark is low, bright is high.
+    """A heat map of a value over two swept numbers, with its error: dark is low.
 
-    Settings of which there is no finite figure are left empty.
+    Settings without a finite value are left empty.
 
     Args:
       table: Columns of one length, a row per setting, as from `Sweep.summary`.

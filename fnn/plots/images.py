@@ -25,14 +25,14 @@ def image_grid(
 
     Args:
       images: `(n, height, width)`, >= 0, or `(n, height, width, 3)` of colours in [0, 1].
-      titles: One each; may have several lines. None does without.
+      titles: One each; may have several lines. None: no titles.
       columns: Pictures in a row; None: up to 10.
       figure: Where to draw, a figure or a subfigure; None makes one.
     Returns:
       The figure, with one axes per picture.
     Raises:
-      ValueError, TypeError: There is no picture, shapes or ranges are not as said, or
-        titles are not as many.
+      ValueError, TypeError: There is no picture, shapes or ranges are not as described, or titles
+        are not as many.
       ImportError: matplotlib is not installed.
 
     >>> figure = image_grid(np.eye(3)[None].repeat(4, axis=0), "abcd", columns=2)

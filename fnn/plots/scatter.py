@@ -19,7 +19,7 @@ def predictions(outputs: Any, targets: Any, *, ax: "Axes | None" = None) -> "Axe
     Returns:
       The axes, both of them over the same range.
     Raises:
-      ValueError, TypeError: Shapes are not as said, differ, or values are not finite.
+      ValueError, TypeError: Shapes are not as described, differ, or values are not finite.
       ImportError: matplotlib is not installed.
 
     >>> ax = predictions([[1.1], [1.8], [3.2]], [1, 2, 3])

@@ -34,10 +34,9 @@ def loss_surface(
 
         loss(params + a direction_0 + b direction_1)
 
-    The valley has the colour of the paper. Rings are at quantiles of what is seen, those
-    that space the rings of a bowl evenly, so that steep and flat losses show their shape
-    alike. Paths are seen from above, projected onto the plane; a ring marks where each
-    begins and a large point where it ends.
+    Contours are at quantiles of the values on the grid, chosen so that those of a quadratic bowl
+    are evenly spaced. Paths are projected onto the plane; a ring marks where each begins and a
+    large point where it ends.
 
     Args:
       loss: From parameters to one number, `()`; pure, as it is compiled.
@@ -49,13 +48,13 @@ def loss_surface(
       x: The range across, in units of the first axis. None: that of the paths and a
         margin, or -1 to 1 without paths.
       y: The range upwards, likewise.
-      resolution: Points each way at which the loss is computed, one after the other.
+      resolution: Grid points per axis; the loss is computed at one after the other.
       ax: Where to draw; None makes a figure.
     Returns:
       The axes.
     Raises:
       ValueError, TypeError: Trees do not fit one another, directions are parallel, a range
-        is empty, the loss is no single number, or what is seen of it is flat or nowhere
+        is empty, the loss is no single number, or its values on the grid are constant or nowhere
         finite.
       ImportError: matplotlib is not installed.
 

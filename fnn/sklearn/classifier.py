@@ -119,14 +119,14 @@ class FNNClassifier(ClassifierMixin, NetworkEstimator):
             checks.require(self.n_outputs_ > 1, "FNNClassifier", rule, "1 class")
 
     def begin(self, x, y):
-        """As the base says."""
+        """Checks X and y of a first fit; returns both."""
         x, y = self.validated(x, y, reset=True)
         y = _labels(y)
         self._know_classes(y)
         return x, y
 
     def task(self, x, y, weights):
-        """As the base says."""
+        """Rows, loss and metric of a fit, from checked data."""
         if self.class_weight is not None:
             weights = weights * compute_sample_weight(self.class_weight, y)
         several = type_of_target(y) == "multilabel-indicator"

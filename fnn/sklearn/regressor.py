@@ -48,7 +48,7 @@ class FNNRegressor(RegressorMixin, MultiOutputMixin, NetworkEstimator):
         return self
 
     def begin(self, x, y):
-        """As the base says."""
+        """Checks X and y of a first fit; returns both."""
         x, y = self.validated(x, y, reset=True)
         self._know_outputs(y)
         return x, y
@@ -58,7 +58,7 @@ class FNNRegressor(RegressorMixin, MultiOutputMixin, NetworkEstimator):
         self.n_outputs_ = 1 if self._is_flat else y.shape[1]
 
     def task(self, x, y, weights):
-        """As the base says."""
+        """Rows, loss and metric of a fit, from checked data."""
         return Task(x, y.reshape(len(y), -1).astype(x.dtype), weights, squared_error, r2)
 
     def predict(self, X):

@@ -16,7 +16,7 @@ __all__ = ["Lanes", "lanes", "product"]
 
 @config
 class Lanes:
-    """Made by `lanes`."""
+    """The marker that `lanes` makes."""
 
     values: Any = number()
 
@@ -26,9 +26,9 @@ def lanes(values: Any) -> Lanes:
     """Marks an array as one value per lane, where no config declares the rank of one value.
 
     Configs (networks, optimizers, schedules, stopping rules) declare the rank of their
-    numbers, so there an array with one axis more is swept as it is. Elsewhere this says it:
-    in a loss or a metric bound with `functools.partial`, in a model of one's own that is a
-    pytree, in a mask, in data.
+    numbers, so there an array with one axis more is swept as it is. Elsewhere, mark the array
+    with `lanes`: in a loss or a metric bound with `functools.partial`, in a model of one's own
+    that is a pytree, in a mask, in data.
 
     Args:
       values: `(lanes, ...)`: numbers, bools or keys.

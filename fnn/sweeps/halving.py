@@ -12,7 +12,7 @@ __all__ = ["Halving", "halving"]
 
 @config
 class Halving:
-    """Made by `halving`."""
+    """The rule that `halving` makes."""
 
     min_epochs: int = static()
     factor: float = static()
@@ -90,8 +90,7 @@ def halving(min_epochs: int, *, factor: Any = 3) -> Halving:
 
     It chooses after `min_epochs`, after `factor` times as many, and so on (the rungs), and
     each time one in `factor` of the lanes continues: those whose monitor has been best so far.
-    Lanes that have stopped by a rule of their own compete with what they have reached;
-    diverged lanes come last.
+    Lanes that have stopped early compete with their best value so far; diverged lanes come last.
 
     Args:
       min_epochs: Epochs before the first choice, >= 1.

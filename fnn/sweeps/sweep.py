@@ -115,7 +115,7 @@ def sweep(  # noqa: D417, `fit` describes the others
       ValueError, TypeError: As `fit`; or nothing is swept, or what is swept has different
         lengths (each is named).
       CheckpointError: As `train`.
-      ImportError: `progress=True` and there is no tqdm.
+      ImportError: `progress=True` and tqdm is not installed.
 
     >>> x = np.linspace(-1, 1, 64)[:, None]
     >>> runs = sweep(fnn.mlp((1, 1)), fnn.squared_error, fnn.sgd(np.array([0.01, 0.1, 1e3])),

@@ -25,7 +25,7 @@ __all__ = ["Diagnosis", "diagnose"]
 
 
 class Diagnosis(NamedTuple):
-    """What first was not finite in a run that diverged."""
+    """The first quantity that was not finite in a run that diverged."""
 
     epoch: int
     """From 0, as in `diverged_at`."""
@@ -58,10 +58,10 @@ def diagnose(  # noqa: D417, `fit` describes them
 ) -> Diagnosis:
     """What broke a run that diverged: the first quantity that was not finite, and of which layer.
 
-    A run that diverges goes back to the start of the epoch that broke. From there its steps are
-    made again, and the one that breaks is examined in the order of its computation: what
-    each layer receives (z) and passes on (a), the loss of each row, the gradients from the last
-    layer to the first, the updates, the parameters.
+    A run that diverges goes back to the start of the epoch that broke. `diagnose` repeats the
+    steps from there, and examines the one that breaks in the order of its computation: what each
+    layer receives (z) and passes on (a), the loss of each row, the gradients from the last layer
+    to the first, the updates, the parameters.
 
     Args:
       net, loss, optimizer, data, batch_size: Those of the run.
@@ -69,8 +69,8 @@ def diagnose(  # noqa: D417, `fit` describes them
     Returns:
       A `Diagnosis`; `print` shows it in words.
     Raises:
-      ValueError, TypeError: As `fit`; or the run has not diverged, or made again it does not
-        break: it was another one, or broke by rounding alone.
+      ValueError, TypeError: As `fit`; or the run has not diverged, or does not diverge when
+        repeated: the arguments are not those of the run, or it diverged by rounding alone.
 
     >>> x = np.linspace(-1, 1, 64)[:, None]
     >>> task = fnn.mlp((1, 8, 1)), fnn.squared_error, fnn.sgd(1e30), (x, 3 * x + 1)

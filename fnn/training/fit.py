@@ -16,7 +16,7 @@ from fnn.types import Loss, Metric, Network, Optimizer, Params
 
 
 class Fit(NamedTuple):
-    """The result of a run."""
+    """The result of `fit` and `train`."""
 
     history: dict[str, jax.Array]
     """By name, a value per epoch of this call, `(epochs, ...)`. After a stop the last
@@ -77,8 +77,8 @@ def fit(
     Args:
       net: An `mlp`, a `Model`, or any object with pure `init` and `apply`.
       loss: `(outputs, targets)` to a loss per example; options bound with
-        `functools.partial` are traced where they are numbers. What broadcasts inside of a
-        loss of one's own cannot be checked: `(batch, 1)` less `(batch,)` is a matrix.
+        `functools.partial` are traced where they are numbers. Broadcasting inside a custom loss
+        cannot be checked: `(batch, 1)` less `(batch,)` is a matrix.
       optimizer: Ours or Optax's.
       data: `(x, y)` or `(x, y, weights)`: x `(rows, ...)`, y as the loss takes it, weights
         `(rows,)`, >= 0. A batch's loss is sum(w l) / sum(w).
@@ -92,12 +92,12 @@ def fit(
       monitor: What chooses the best parameters, and what `stop` watches: "loss",
         "validation_loss" or "validation_" and a metric's name. None: "validation_loss",
         or "loss" without validation.
-      mode: "min" or "max", whichever is better; "auto" asks the metric.
+      mode: "min" or "max", whichever is better; "auto": as the metric declares.
       stop: An `early_stopping`, or None to run all epochs.
       state: A `FitState` continues that run, numbering and all, bit for bit as if it had
-        not been interrupted: with the same validation, metrics and monitor, and if it had
-        stopped by this `stop` or diverged, it has still. A `TrainState` (as `state.train` of
-        a `FitState`) begins a new run from its parameters.
+        not been interrupted: with the same validation, metrics and monitor. A run that had
+        stopped by this `stop`, or diverged, stays stopped. A `TrainState` (as `state.train` of a
+        `FitState`) begins a new run from its parameters.
       order_key: A PRNG key for the batch order alone. None derives it from `key`.
     Returns:
       A `Fit`: histories "loss" (the weighted mean over the epoch's batches as they were

@@ -37,7 +37,7 @@ def init_state(net: Network, optimizer: Optimizer, key: jax.Array) -> TrainState
     Returns:
       A `TrainState` at step 0.
     Raises:
-      TypeError: An argument is not as said here, or the parameters are not floating arrays.
+      TypeError: An argument is not as described here, or the parameters are not floating arrays.
 
     >>> int(init_state(fnn.mlp((2, 1)), fnn.sgd(0.1), jax.random.key(0)).step)
     0
@@ -60,7 +60,7 @@ def train_step(
 ) -> tuple[TrainState, jax.Array]:
     """One step of training: forward propagation, loss, gradient, update.
 
-    Pure and not jitted: `jax.jit(fnn.train_step, static_argnums=1)` is.
+    Pure, but not jitted: use `jax.jit(fnn.train_step, static_argnums=1)`.
 
     Args:
       net: An `mlp`, a `Model`, or any object with pure `init` and `apply`.

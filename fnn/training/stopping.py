@@ -12,7 +12,7 @@ __all__ = ["EarlyStopping", "early_stopping"]
 
 @config
 class EarlyStopping:
-    """Made by `early_stopping`."""
+    """The stopping rule that `early_stopping` makes."""
 
     patience: Numbers | None = number()
     min_delta: Numbers = number()
@@ -59,7 +59,7 @@ def early_stopping(
     Args:
       patience: This many epochs in a row, >= 1, have not improved.
       min_delta: What counts as improvement, >= 0, in units of the monitor.
-      target: The monitor is this good or better: performance that satisfies.
+      target: The monitor is this good or better.
       max_epochs: This many epochs, >= 1, are done, those before `state=` included.
         Unlike `epochs` of `fit`, it is traced.
     Returns:

@@ -50,7 +50,7 @@ def train(  # noqa: D417, `fit` describes them
     The same arguments give the same result. It runs on the host in segments of a few
     epochs, so it cannot be put under `jit` or `vmap`; for that there is `fit`. The first
     Ctrl-C (or a notebook's interrupt) or SIGTERM ends the run after the segment at hand and
-    returns it, to be continued with `state=run.state`; a second one does what it always does.
+    returns it, to be continued with `state=run.state`; a second one acts as usual.
 
     With `checkpoint`, the run can be killed at any moment. Called again with the same
     arguments, it continues from the newest checkpoint that is whole and ends with the same
@@ -64,12 +64,12 @@ def train(  # noqa: D417, `fit` describes them
       progress: Whether to show a bar, with the loss and the monitor. It needs tqdm (the
         extra `progress`). None: on a terminal or in a notebook, if tqdm is installed.
       callback: Called between segments with the epochs done and the latest loss and monitor,
-        by name; what it returns ends the run if it is true.
-      max_seconds: Ends the run after the segment in which it has taken so long, > 0.
+        by name; a true result ends the run.
+      max_seconds: The time limit in seconds, > 0. The run ends after the segment that reaches it.
       checkpoint: A folder for the checkpoints of this run, made if it is not there; one
         process at a time. It holds no data and no functions, only their digests and names.
-      every: Epochs between checkpoints, >= 1. None: half a minute. There is one in any case
-        where the run ends.
+      every: Epochs between checkpoints, >= 1. None: one about every 30 seconds. The end of the
+        run always has one.
       keep: How many checkpoints to keep, >= 1.
       on_save_error: What to do where a checkpoint cannot be written (a full disk): "warn" and
         continue, or "raise". The older ones are left as they are in any case.
@@ -77,10 +77,10 @@ def train(  # noqa: D417, `fit` describes them
       A `Fit`, as from `fit`; its `epochs` are fewer than asked for if it was interrupted.
     Raises:
       ValueError, TypeError: As `fit`; or `checkpoint` holds a run of other arguments (network,
-        optimizer, loss, data, ...), and which differ. Functions are known by their names and by
-        what they have closed over.
+        optimizer, loss, data, ...); the error lists those that differ. Functions are known by
+        their names and by what they have closed over.
       CheckpointError: Nothing can be written to `checkpoint`, or all that it holds is damaged.
-      ImportError: `progress=True` and there is no tqdm.
+      ImportError: `progress=True` and tqdm is not installed.
 
     >>> x = np.linspace(-1, 1, 64)[:, None]
     >>> run = train(fnn.mlp((1, 1)), fnn.squared_error, fnn.sgd(0.1), (x, 3 * x + 1),
