@@ -242,9 +242,10 @@ def test_the_table_knows_every_factory_and_every_leaf():
     public = {value for value in vars(fnn).values()
               if inspect.isclass(value) and hasattr(value, "__dataclass_fields__")}  # fmt: skip
     # functions, what sweep is told on the host, and what it returns
-    assert public - made == {
+    odd = (public - made) ^ {
         *[fnn.Model, fnn.Lanes, fnn.Halving, fnn.Sweep, fnn.CrossValidation, fnn.Encoder]
     }
+    assert not odd, f"TABLE, above, must have an entry for each of {odd}"
     for name, (make, _, leaves) in TABLE.items():
         config = make(first(leaves))
         if name in ("add_decayed_weights", "clip_by_global_norm"):
@@ -308,7 +309,8 @@ def test_the_table_knows_every_number_of_every_loss():
         for name, parameter in inspect.signature(loss).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    assert options == {(loss, name) for loss, name, _, _ in LOSSES}
+    odd = options ^ {(loss, name) for loss, name, _, _ in LOSSES}
+    assert not odd, f"LOSSES, above, must have a line for each of {odd}"
 
 
 @pytest.mark.parametrize(("loss", "name", "options", "targets"), LOSSES)
