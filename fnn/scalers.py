@@ -270,8 +270,8 @@ def standard_scaler(x: Any) -> StandardScaler:
 
     Fit it on the training part only. For targets `(rows,)` it scales the one column. Where `x`
     is concrete, all is computed in float64 on the host, so that features far from zero, such as
-    time stamps, keep their digits: pass such `x` as NumPy's float64 or int64, which float32 would round.
-    `mlp(inputs=scaler)` scales inside of a network.
+    time stamps, keep their digits: pass such `x` as NumPy's float64 or int64, which float32
+    would round. `mlp(inputs=scaler)` scales inside of a network.
 
     Args:
       x: `(rows, ...)`, at least one row, finite; anything `np.asarray` accepts.
