@@ -71,7 +71,7 @@ COMPUTED = [
 def test_the_table_has_every_public_name():
     for name in fnn.__all__:
         if not isinstance(getattr(fnn, name), ModuleType):
-            where = "a function goes into CALLS (right_functions.py), a class into MADE_BY (here)"
+            where = "a function goes into right_functions.py, a class into MADE_BY (here)"
             assert MADE_BY.get(name, name) in CALLS, f"{name} is in no table: {where}"
 
 
