@@ -34,7 +34,7 @@ INSIDE = {
         *["checks", "reductions", "shapes", "dataset", "table", "__init__"],
     ],
     "_host": ["fingerprint", "checkpoints", "segments", "__init__"],
-    "cross_validation": ["folds", "scaling", "result", "cross_validate", "__init__"],
+    "cross_validation": ["folds", "lanes", "scaling", "result", "cross_validate", "__init__"],
     "files": ["leaves", "archive", "__init__"],
     "metrics": ["common", "labels", "classification", "ranking", "regression", "__init__"],
     "networks": [
@@ -46,7 +46,7 @@ INSIDE = {
         "__init__",
     ],
     "optimizers": ["common", "sgd", "decay", "adam", "clip", "chain", "__init__"],
-    "sklearn": ["base", "classifier", "regressor", "search", "__init__"],
+    "sklearn": ["base", "classifier", "regressor", "fits", "search", "__init__"],
     "sweeps": [
         *["columns", "halving", "rows", "layout", "lanes_last", "program"],
         *["store", "chunks", "setup", "result", "sweep", "__init__"],

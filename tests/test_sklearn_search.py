@@ -107,6 +107,34 @@ def test_structure_makes_groups_and_several_grids_are_searched():
     assert len(ours.cv_results_["params"]) == 6
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_halving_ends_candidates_on_all_folds_and_leaves_the_others_as_they_are():
+    grid = {"learning_rate_init": [1e-4, 3e-2, 1e-3, 1e-2], "alpha": [1e-4]}
+    whole = FNNSearchCV(model(), grid, cv=3).fit(X, Y)
+    halved = FNNSearchCV(model(), grid, cv=3, halving=fnn.halving(4, factor=2)).fit(X, Y)
+    assert halved.cv_results_["dropped_at"].tolist() == [4, -1, 4, 8]
+    for name in ("split0_test_score", "split2_test_score"):
+        assert halved.cv_results_[name][1] == whole.cv_results_[name][1]
+    assert halved.best_index_ == 1
+    with pytest.raises(TypeError, match="halving must be an fnn"):
+        FNNSearchCV(model(), grid, halving=fnn.halving(1, group=2)).fit(X, Y)
+    order = np.random.default_rng(0).permutation(149)
+    folds = [(order[:100], order[100:]), (order[:50], order[50:])]
+    with pytest.raises(ValueError, match=r"one number of rows; got \[.*\]"):
+        FNNSearchCV(model(), grid, cv=folds, halving=fnn.halving(4)).fit(X, Y)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_an_ended_candidate_is_not_the_best_however_good_its_score():
+    grid = {"learning_rate_init": [1e-4, 3e-2]}
+    rates = iter(range(10))  # the score of the first fits, which are ended, is the best
+    search = FNNSearchCV(model(), grid, cv=2, halving=fnn.halving(4, factor=2),
+                         scoring=lambda *_: -next(rates)).fit(X, Y)  # fmt: skip
+    assert search.best_index_ == 1
+    assert search.cv_results_["rank_test_score"].tolist() == [1, 2]
+    assert search.cv_results_["dropped_at"].tolist() == [4, -1]
+
+
 def test_values_groups_weights_and_several_metrics():
     values = np.stack([X[:, 0] + X[:, 1], X[:, 2]], axis=1)
     regressor = FNNRegressor((8,), max_iter=12, n_iter_no_change=None, random_state=0)

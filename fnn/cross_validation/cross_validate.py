@@ -3,38 +3,38 @@
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fnn._core import checks
-from fnn._core.dataset import Dataset, Subset, dataset
-from fnn._core.jit_cache import compiled
-from fnn._core.partition import by_value
+from fnn._core.dataset import Dataset, dataset
 from fnn.cross_validation.folds import (
-    Split,
     check_classes,
     labels_of_rows,
     splits_of,
     whole_data,
 )
+from fnn.cross_validation.lanes import Keys, Rows, labels_of_lanes, repeated
 from fnn.cross_validation.result import CrossValidation, held_out_scores
 from fnn.cross_validation.scaling import fitted_by_fold, fitted_to
 from fnn.evaluation import unwrapped
 from fnn.networks.units import centred
-from fnn.sweeps.columns import Lanes, columns_of, is_lanes, marked, number_of_lanes, of_lane
-from fnn.sweeps.setup import keys_of, plain_values, varied_problems
+from fnn.sweeps.columns import columns_of, marked, number_of_lanes, of_lane
+from fnn.sweeps.halving import Halving
+from fnn.sweeps.setup import varied_problems
 from fnn.sweeps.sweep import sweep
 from fnn.training.problem import checked_problem, own_sign
+from fnn.training.state import FitState
+from fnn.training.step import TrainState
 from fnn.training.stopping import EarlyStopping
 from fnn.training.train import train
 from fnn.types import Loss, Metric, Network, Optimizer
 
 __all__ = ["cross_validate"]
 
-# of a fold's training rows, where there is a stopping rule
+# of a fold's training rows, where runs may end early
 _VALIDATION = 0.2
 
 
@@ -59,6 +59,9 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
     monitor: str | None = None,
     mode: str = "auto",
     stop: EarlyStopping | None = None,
+    state: FitState | TrainState | None = None,
+    order_key: jax.Array | None = None,
+    halving: Halving | None = None,
     labels: Mapping[str, Any] | None = None,
     allow_padding: bool = False,
     at_once: int | None = None,
@@ -100,8 +103,12 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
       refit: Whether the best setting is then trained on all rows.
       validation: What watches a run: the share in (0, 1) of the fold's training rows, or their
         number, that are taken for it; "held_out" for the held-out rows, after which the scores
-        are no longer honest; or None: 0.2 with `stop`, else no validation data.
+        are no longer honest; or None: 0.2 with `stop` or `halving`, else no validation data.
       monitor, mode: As in `sweep`, of the loss and of the validation data.
+      state: As in `sweep`: `CrossValidation.state`, with the same key, continues those runs.
+      order_key: A PRNG key for the batch order of all lanes. None: derived from `key`.
+      halving: A `halving` to end most settings early, all folds of a setting together, by the
+        mean of their monitor. A setting that was ended is never the best.
       labels: More columns for the result's tables, by name, `(settings,)` each.
       allow_padding, at_once, progress, callback, max_seconds, checkpoint, every, keep,
         on_save_error: As in `sweep`.
@@ -136,12 +143,17 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
     raw, data = data, dataset(name, "data", near)
     x, y = (checks.rectangular(name, "data", part) for part in raw[:2])
     raw = data._replace(x=x, y=y)
-    keys = _Keys.of(name, key)
+    keys = Keys.of(name, key)
     columns = columns_of(given)
     columns_and_keys = columns | ({} if keys.lanes.ndim == 0 else {"key": keys.lanes})
     settings = number_of_lanes(name, columns_and_keys) if columns_and_keys else 1
 
-    share = _checked_share(name, validation, stop, monitor)
+    rule = "halving must be a halving(...) of group=1 or None, as folds are the groups"
+    is_halving = halving is None or (isinstance(halving, Halving) and halving.group == 1)
+    checks.require(is_halving, name, rule, repr(halving), TypeError)
+    share = _checked_share(name, validation, monitor, stop is not None or halving is not None)
+    rule = "refit must be False where runs are continued, as it would begin anew"
+    checks.require(state is None or not refit, name, rule, refit)
     rule = "refit must have validation rows of its own: validation must be a share of the rows"
     checks.require(not refit or validation != "held_out", name, rule, "'held_out'")
     by_rows: dict[str, Any] = {
@@ -158,9 +170,9 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
         check_classes(name, splits, np.asarray(data.y))
 
     runs = sum(map(len, splits))  # of a setting
-    of_lanes = {what: _repeated(argument, runs) for what, argument in given.items()}
-    rows = _Rows(data, [split for pairs in splits for split in pairs], settings)
-    nets = _repeated(marked(shifted), runs)
+    of_lanes = {what: repeated(argument, runs) for what, argument in given.items()}
+    rows = Rows(data, [split for pairs in splits for split in pairs], settings)
+    nets = repeated(marked(shifted), runs)
     of_lanes["net"] = fitted_by_fold(net, nets, raw, rows.splits, shift, settings)
     given["net"] = fitted_to(net, given["net"], raw)
     of_lanes["data"] = rows.of("train")
@@ -182,9 +194,14 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
         raise ValueError(f"{name}: {rule}; got {score!r}")
 
     lane_keys = keys.of_lanes(settings, runs)
+    if order_key is not None:
+        checks.key(name, order_key)
+    elif not isinstance(state, FitState):  # which has one
+        order_key = keys.order
     lanes = sweep(
-        **of_lanes | watched, **options, key=lane_keys, order_key=keys.order,
-        labels=_lane_labels(name, labels, keys, splits, settings), epochs=epochs,
+        **of_lanes | watched, **options, key=lane_keys if state is None else None, state=state,
+        order_key=order_key, halving=halving and dataclasses.replace(halving, group=runs),
+        labels=labels_of_lanes(name, labels, keys, splits, settings), epochs=epochs,
         allow_padding=allow_padding, at_once=at_once, progress=progress, callback=callback,
         max_seconds=max_seconds, checkpoint=checkpoint, every=every, keep=keep,
         on_save_error=on_save_error,
@@ -223,82 +240,6 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
     return dataclasses.replace(result, refit=run)
 
 
-class _Keys(NamedTuple):
-    """The keys of a cross-validation."""
-
-    folds: jax.Array
-    order: jax.Array
-    lanes: jax.Array
-    """`()`, or `(settings,)`."""
-    refit: jax.Array
-    """`()`, or `(settings,)`."""
-    seeds: np.ndarray
-    """The settings' keys, numbered."""
-
-    @classmethod
-    def of(cls, function: str, key: Any) -> "_Keys":
-        """Of a key, or a key for each setting."""
-        keys = keys_of(function, key)
-        folds, order, lanes, refit = _derived(keys)
-        return cls(folds, order, lanes, refit, plain_values(keys.reshape(-1)))
-
-    def of_lanes(self, settings: int, runs: int) -> jax.Array:
-        """`(settings * runs,)`; of one key, the same for all settings."""
-        return _of_runs(settings, runs, self.lanes)
-
-    def of_refit(self, setting: int) -> jax.Array:
-        """The key of a setting's run on all rows."""
-        return self.refit if self.refit.ndim == 0 else self.refit[setting]
-
-
-@compiled()
-def _derived(keys: jax.Array) -> tuple[jax.Array, ...]:
-    """The first four of `_Keys`."""
-    folds, lanes, order, refit = jax.vmap(lambda key: jax.random.split(key, 4))(keys.reshape(-1)).T
-    return folds[0], order[0], lanes.reshape(keys.shape), refit.reshape(keys.shape)
-
-
-@compiled(0, 1)
-def _of_runs(settings: int, runs: int, keys: jax.Array) -> jax.Array:
-    """A key for each run of each setting, from their keys, or from one."""
-    keys = jax.vmap(lambda key: jax.random.split(key, runs))(keys.reshape(-1))
-    return jnp.broadcast_to(keys, (settings, runs)).reshape(-1)
-
-
-class _Rows(NamedTuple):
-    """The rows of all lanes: those of each fold, the same for all settings."""
-
-    data: Dataset
-    splits: list[Split]
-    settings: int
-
-    def of(self, part: str) -> Subset:
-        """The rows that lanes train on, hold out, or are watched by."""
-        chosen = [getattr(split, part) for split in self.splits]
-        most = max(map(len, chosen))
-        numbers = np.empty((len(chosen), most), np.int32)
-        for row, rows in zip(numbers, chosen, strict=True):
-            row[:] = rows[-1]  # what is left of it is padding
-            row[: len(rows)] = rows
-        weights: Any = None
-        if self.data.weights is not None or any(len(rows) < most for rows in chosen):
-            # folds with a row less are padded by one of weight 0
-            counts = np.arange(most) < np.array([len(rows) for rows in chosen])[:, None]
-            own = 1 if self.data.weights is None else np.asarray(self.data.weights)[numbers]
-            weights = Lanes(np.tile((counts * own).astype(np.float32), (self.settings, 1)))
-        of_lanes: Any = Lanes(np.tile(numbers, (self.settings, 1)))
-        return Subset(self.data.x, self.data.y, weights, of_lanes)
-
-
-def _repeated(argument: Any, times: int) -> Any:
-    """The argument, with each of its swept values so many times in a row."""
-
-    def repeated(node: Any) -> Any:
-        return Lanes(np.repeat(np.asarray(node.values), times, axis=0)) if is_lanes(node) else node
-
-    return jax.tree.map(repeated, by_value(argument), is_leaf=is_lanes)
-
-
 def _chosen(data: Dataset, rows: np.ndarray) -> tuple:
     """Some rows, as a user gives data."""
     return tuple(None if part is None else np.asarray(part)[rows] for part in data)
@@ -312,12 +253,12 @@ def _row_labels(function: str, what: str, labels: Any, data: Dataset) -> np.ndar
 
 
 def _checked_share(
-    function: str, validation: Any, stop: EarlyStopping | None, monitor: str | None
+    function: str, validation: Any, monitor: str | None, may_end: bool
 ) -> float | int | None:
     """How many of a fold's training rows are for validation: a share, a number, or None."""
     if validation is None:
         by_training_loss = isinstance(monitor, str) and monitor == "loss"
-        return _VALIDATION if stop is not None and not by_training_loss else None
+        return _VALIDATION if may_end and not by_training_loss else None
     if isinstance(validation, str):
         rule = "validation must be a share of the rows, their number, 'held_out' or None"
         checks.require(validation == "held_out", function, rule, repr(validation))
@@ -327,30 +268,3 @@ def _checked_share(
         checks.require(0 < validation < 1, function, rule, validation)
         return float(validation)
     return checks.count(function, "validation", validation)
-
-
-def _lane_labels(
-    function: str,
-    labels: Mapping[str, Any] | None,
-    keys: _Keys,
-    splits: list[list[Split]],
-    settings: int,
-) -> dict[str, np.ndarray]:
-    """The labels of all lanes: those of their settings, and their repeat and fold."""
-    labels = {} if labels is None else labels
-    rule = "labels must be a dict from names to one value per setting"
-    is_dict = isinstance(labels, Mapping)
-    checks.require(is_dict, function, rule, type(labels).__name__, TypeError)
-    runs = sum(map(len, splits))
-    found = {"seed": np.repeat(np.broadcast_to(keys.seeds, settings), runs)}
-    for what, values in labels.items():
-        array = np.asarray(checks.rectangular(function, f"{what!r} of labels", values))
-        rule = f"each of labels must have one value per setting ({settings},)"
-        checks.require(array.shape == (settings,), function, rule, f"{what!r} of {array.shape}")
-        rule = "labels must have names of their own"
-        checks.require(what not in ("repeat", "fold"), function, rule, repr(what))
-        found[what] = np.repeat(array, runs)
-    folds = [len(pairs) for pairs in splits]
-    repeat = np.repeat(np.arange(len(splits)), folds)
-    fold = np.concatenate([np.arange(number) for number in folds])
-    return found | {"repeat": np.tile(repeat, settings), "fold": np.tile(fold, settings)}

@@ -60,9 +60,10 @@ class CrossValidation(Sweep):
     def best_setting(self) -> int:
         """The setting with the best mean score, a row of `summary()`.
 
-        Settings with a diverged fold come last.
+        Settings with a diverged fold, or ended by halving, come last.
         """
-        score = np.where(np.asarray(self.diverged_at) < 0, self.scores[self.score], np.nan)
+        whole = (np.asarray(self.diverged_at) < 0) & (self.dropped_at < 0)
+        score = np.where(whole, self.scores[self.score], np.nan)
         means = self.sign * score.reshape(self.settings, -1).mean(axis=1)
         rule = "a setting must have a score in each fold"
         checks.require(not np.isnan(means).all(), "cross_validate", rule, "diverged lanes in all")

@@ -16,6 +16,7 @@ class Halving:
 
     min_epochs: int = static()
     factor: float = static()
+    group: int = static()
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
         """The epochs, below `epochs`, after which lanes are chosen."""
@@ -27,11 +28,16 @@ class Halving:
 
     def kept(self, values: np.ndarray) -> np.ndarray:
         """Which of the competing lanes continue, bools; lowest is best, NaN worst."""
-        number = int(np.ceil(len(values) / self.factor))
-        order = np.argsort(np.where(np.isnan(values), np.inf, values), kind="stable")
-        kept = np.zeros(len(values), bool)
+        means = values.reshape(-1, self.group).mean(axis=1)
+        number = int(np.ceil(len(means) / self.factor))
+        order = np.argsort(np.where(np.isnan(means), np.inf, means), kind="stable")
+        kept = np.zeros(len(means), bool)
         kept[order[:number]] = True
-        return kept
+        return kept.repeat(self.group)
+
+    def whole_groups(self, lanes: np.ndarray) -> np.ndarray:
+        """The lanes of which the whole group is among these, bools `(lanes,)` both."""
+        return lanes.reshape(-1, self.group).all(axis=1).repeat(self.group)
 
 
 class Competition:
@@ -50,7 +56,7 @@ class Competition:
         """
         self.first = int(before.max())
         """The epochs done before."""
-        self.competing = competing
+        self.competing = competing if halving is None else halving.whole_groups(competing)
         self.dropped_at = np.where(competing, -1, before)
         """The epochs after which lanes were dropped, `(lanes,)`; -1 if not."""
         rungs = () if halving is None else halving.rungs(self.first + epochs)
@@ -85,7 +91,7 @@ class Competition:
 
 
 @makes(Halving)
-def halving(min_epochs: int, *, factor: Any = 3) -> Halving:
+def halving(min_epochs: int, *, factor: Any = 3, group: int = 1) -> Halving:
     """Successive halving: after some epochs the best lanes continue, the others stop.
 
     It chooses after `min_epochs`, after `factor` times as many, and so on (the rungs), and
@@ -95,8 +101,10 @@ def halving(min_epochs: int, *, factor: Any = 3) -> Halving:
     Args:
       min_epochs: Epochs before the first choice, >= 1.
       factor: How many lanes compete for one place, > 1.
+      group: How many lanes in a row, such as the seeds of a setting, stop or continue together,
+        by their mean, >= 1. `cross_validate` groups the folds of each setting by itself.
     Returns:
-      A config for `sweep(halving=...)`.
+      A config for `sweep(halving=...)` and `cross_validate(halving=...)`.
     Raises:
       ValueError, TypeError: A number is out of range.
     Source: Jamieson & Talwalkar, AISTATS 2016, arXiv:1502.07943.
@@ -107,4 +115,5 @@ def halving(min_epochs: int, *, factor: Any = 3) -> Halving:
     name = "halving"
     min_epochs = checks.count(name, "min_epochs", min_epochs)
     factor = checks.one_real(name, "factor", factor, above=1)
-    return Halving(min_epochs, float(factor))
+    group = checks.count(name, "group", group)
+    return Halving(min_epochs, float(factor), group)

@@ -144,6 +144,10 @@ def sweep(  # noqa: D417, `fit` describes the others
             name, arguments, options, key=key, state=state, order_key=order_key,
             shared_order=shared_order, labels=labels, allow_padding=allow_padding,
         )  # fmt: skip
+    if halving is not None:
+        rule = "the number of lanes must be a multiple of halving's group"
+        lanes_and_group = f"{setup.size} lanes, group={halving.group}"
+        checks.require(setup.size % halving.group == 0, name, rule, lanes_and_group)
     given = HostArguments(
         progress, callback, max_seconds, checkpoint, every, keep, on_save_error
     )  # fmt: skip

@@ -159,6 +159,49 @@ def test_the_best_setting_is_trained_on_all_rows(x64):
         dataclasses.replace(plain, refit=None).best()
 
 
+FOUR = fnn.adam(np.array([0.001, 0.003, 0.03, 0.1]))
+
+
+def test_halving_ends_all_folds_of_a_setting_by_their_mean():
+    whole = cross_validate(optimizer=FOUR, validation=0.3)
+    halved = cross_validate(optimizer=FOUR, halving=fnn.halving(2, factor=2), validation=0.3,
+                            refit=True)  # fmt: skip
+    at_two = whole.history["validation_loss"][:, :2].min(axis=1).reshape(4, 3).mean(axis=1)
+    kept = np.sort(np.argsort(at_two)[:2])
+    assert halved.dropped_at.reshape(4, 3)[kept].tolist() == [[-1] * 3] * 2
+    others = np.setdiff1d(np.arange(4), kept)
+    assert halved.dropped_at.reshape(4, 3)[others].tolist() == [[2] * 3] * 2
+    for name, scores in whole.scores.items():
+        ours, theirs = (values.reshape(4, 3)[kept] for values in (halved.scores[name], scores))
+        np.testing.assert_array_equal(ours, theirs)
+    means = whole.scores["test_loss"].reshape(4, 3).mean(axis=1)
+    assert halved.best_setting == kept[np.argmin(means[kept])]
+    assert halved.best().epochs == 4
+
+
+def test_an_ended_setting_is_not_the_best_however_good_its_score():
+    cv = cross_validate(optimizer=FOUR, halving=fnn.halving(2, factor=2))
+    assert len(cv.splits[0][0].validation) > 0, "halving has validation rows, as stopping has"
+    lowest = np.where(cv.dropped_at >= 0, 0.0, cv.scores["test_loss"])
+    better = dataclasses.replace(cv, scores={"test_loss": lowest})
+    assert better.dropped_at.reshape(4, 3)[better.best_setting].tolist() == [-1] * 3
+
+
+def test_runs_continue_from_a_state_and_take_a_batch_order():
+    order = jax.random.key(8)
+    whole = cross_validate(order_key=order)
+    part = cross_validate(order_key=order, epochs=3)
+    rest = cross_validate(state=part.state, epochs=1)
+    for ours, theirs in zip(
+        jax.tree.leaves(rest.params), jax.tree.leaves(whole.params), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(rest.scores["test_loss"], whole.scores["test_loss"])
+    assert not np.array_equal(whole.params[0].weight, cross_validate().params[0].weight)
+    with pytest.raises(ValueError, match="refit must be False"):
+        cross_validate(state=part.state, epochs=1, refit=True)
+
+
 def test_a_setting_with_a_diverged_fold_is_not_the_best():
     cv = cross_validate(optimizer=fnn.sgd(np.array([3e38, 1e-3])))
     assert (np.asarray(cv.diverged_at)[:3] >= 0).all()

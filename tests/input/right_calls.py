@@ -188,7 +188,12 @@ CALLS = OF_FUNCTIONS | {
     ),
     # sweeps
     "halving": Call(
-        fnn.halving, {"min_epochs": count(2), "factor": real(3.0, one=1.0, many=[2.0, 3.0])}
+        fnn.halving,
+        {
+            "min_epochs": count(2),
+            "factor": real(3.0, one=1.0, many=[2.0, 3.0]),
+            "group": count(1),
+        },
     ),
     "lanes": Call(
         fnn.lanes,

@@ -286,7 +286,11 @@ swept = {
 # each class has rows in both folds
 TWICE = np.tile(X, (2, 1)), np.tile(LABELS, 2)
 crossed = {name: kind for name, kind in (run | outside | swept).items()
-           if name not in ("state", "order_key", "shared_order", "halving")} | {
+           if name != "shared_order"} | {
+    "order_key": optional(is_key()),
+    "halving": optional(
+        made_by(fnn.halving(1), **{"a number of epochs": 1, "groups": fnn.halving(1, group=2)})
+    ),
     "data": Kind(
         TWICE,
         junk()

@@ -159,6 +159,30 @@ def test_halving_can_be_resumed_and_what_was_dropped_stays():
         eight(epochs=5, key=None, state=part.state)
 
 
+def test_lanes_of_a_group_compete_by_their_mean():
+    whole = eight()
+    at_two = eight(epochs=2).history["validation_loss"].min(axis=1)
+    runs = eight(halving=fnn.halving(2, factor=4, group=2))
+    best = int(at_two.reshape(4, 2).mean(axis=1).argmin())
+    kept = [2 * best, 2 * best + 1]
+    assert np.flatnonzero(runs.dropped_at < 0).tolist() == kept
+    assert_same_bits(rows(outcome(runs), kept), rows(outcome(whole), kept))
+    with pytest.raises(ValueError, match=r"multiple of halving's group; got 8 lanes, group=3"):
+        eight(halving=fnn.halving(2, group=3))
+
+
+def test_a_group_of_which_a_lane_was_dropped_competes_no_longer():
+    """Though another of its lanes had stopped by itself."""
+    stop = fnn.early_stopping(max_epochs=np.array([9, 1] * 4))
+    rule = fnn.halving(2, factor=2, group=2)
+    whole = eight(stop=stop, halving=rule)
+    assert (whole.dropped_at[::2] >= 0).any()
+    assert (whole.dropped_at[1::2] < 0).all()
+    part = eight(stop=stop, halving=rule, epochs=3)
+    rest = eight(stop=stop, halving=rule, epochs=5, key=None, state=part.state)
+    assert_same_bits(rest.state, whole.state)
+
+
 def test_stopped_and_broken_lanes_compete_with_what_they_reached():
     rates = EIGHT.copy()
     rates[0] = 1e30
