@@ -22,7 +22,7 @@ from fnn.cross_validation.scaling import fitted_by_fold, fitted_to
 from fnn.evaluation import unwrapped
 from fnn.networks.units import centred
 from fnn.sweeps.columns import columns_of, marked, number_of_lanes, of_lane
-from fnn.sweeps.halving import Halving
+from fnn.sweeps.halving import Halving, of_groups
 from fnn.sweeps.setup import varied_problems
 from fnn.sweeps.sweep import sweep
 from fnn.training.problem import checked_problem, own_sign
@@ -148,9 +148,6 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
     columns_and_keys = columns | ({} if keys.lanes.ndim == 0 else {"key": keys.lanes})
     settings = number_of_lanes(name, columns_and_keys) if columns_and_keys else 1
 
-    rule = "halving must be a halving(...) of group=1 or None, as folds are the groups"
-    is_halving = halving is None or (isinstance(halving, Halving) and halving.group == 1)
-    checks.require(is_halving, name, rule, repr(halving), TypeError)
     share = _checked_share(name, validation, monitor, stop is not None or halving is not None)
     rule = "refit must be False where runs are continued, as it would begin anew"
     checks.require(state is None or not refit, name, rule, refit)
@@ -170,6 +167,7 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
         check_classes(name, splits, np.asarray(data.y))
 
     runs = sum(map(len, splits))  # of a setting
+    halving = of_groups(name, halving, runs)
     of_lanes = {what: repeated(argument, runs) for what, argument in given.items()}
     rows = Rows(data, [split for pairs in splits for split in pairs], settings)
     nets = repeated(marked(shifted), runs)
@@ -200,7 +198,7 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
         order_key = keys.order
     lanes = sweep(
         **of_lanes | watched, **options, key=lane_keys if state is None else None, state=state,
-        order_key=order_key, halving=halving and dataclasses.replace(halving, group=runs),
+        order_key=order_key, halving=halving,
         labels=labels_of_lanes(name, labels, keys, splits, settings), epochs=epochs,
         allow_padding=allow_padding, at_once=at_once, progress=progress, callback=callback,
         max_seconds=max_seconds, checkpoint=checkpoint, every=every, keep=keep,

@@ -62,12 +62,16 @@ class CrossValidation(Sweep):
 
         Settings with a diverged fold, or ended by halving, come last.
         """
-        whole = (np.asarray(self.diverged_at) < 0) & (self.dropped_at < 0)
-        score = np.where(whole, self.scores[self.score], np.nan)
-        means = self.sign * score.reshape(self.settings, -1).mean(axis=1)
+        means = self._signed_means()
         rule = "a setting must have a score in each fold"
         checks.require(not np.isnan(means).all(), "cross_validate", rule, "diverged lanes in all")
         return int(np.nanargmin(means))
+
+    def _signed_means(self) -> np.ndarray:
+        """By setting, lowest is best; NaN where a fold has diverged or was ended by halving."""
+        whole = (np.asarray(self.diverged_at) < 0) & (self.dropped_at < 0)
+        score = np.where(whole, self.scores[self.score], np.nan)
+        return self.sign * score.reshape(self.settings, -1).mean(axis=1)
 
     def best(self, monitor: str | None = None) -> Fit:
         """The run of the best setting on all rows.
@@ -116,7 +120,7 @@ class CrossValidation(Sweep):
     def _best_rows(self) -> Table:
         """Some rows of `summary`, the best setting first."""
         table = self.summary()
-        order = np.argsort(self.sign * table["mean"], kind="stable")[:_SHOWN]
+        order = np.argsort(self._signed_means(), kind="stable")[:_SHOWN]
         return Table({"setting": order} | {name: values[order] for name, values in table.items()})
 
     def out_of_fold(self, setting: int | None = None, repeat: int = 0) -> np.ndarray:

@@ -1,7 +1,6 @@
 """The fits of a search: candidates on all folds, as lanes of a sweep where only numbers differ."""
 
 import copy
-import dataclasses
 import time
 from collections import defaultdict
 from numbers import Real
@@ -79,9 +78,9 @@ def fits_of(
         checks.require(not missing, "FNNSearchCV", rule, f"{missing} without in fold {fold}")
         rows = first.rows_of(task)
         parts[rows.padded].append((fold, train, task, rows))
-    rule = "halving must have folds of which all training parts are padded to one number of rows"
-    sizes = sorted(size for size, _ in parts)
-    checks.require(halving is None or len(parts) == 1, "FNNSearchCV", rule, sizes)
+    # candidates compete in one sweep
+    rule = "with halving, the rows of all folds must be padded to the same (training, validation)"
+    checks.require(halving is None or len(parts) == 1, "FNNSearchCV", rule, sorted(parts))
     for of_size in parts.values():
         runs, dropped_at = _lanes(members, whole, of_size, halving)
         places = [(number, model, fold) for number, model in members for fold, *_ in of_size]
@@ -129,7 +128,7 @@ def _lanes(
             epochs=model.max_iter,
             batch_size=rows.batch_size,
             stop=stop,
-            halving=halving and dataclasses.replace(halving, group=len(folds)),
+            halving=halving,
             progress=False,
             **watched,
         )

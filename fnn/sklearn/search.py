@@ -19,7 +19,7 @@ from fnn.sklearn.base import (
     checked_weights,
 )
 from fnn.sklearn.fits import CandidateFit, copied, fits_of, in_groups
-from fnn.sweeps.halving import Halving
+from fnn.sweeps.halving import of_groups
 
 __all__ = ["FNNSearchCV"]
 
@@ -100,7 +100,8 @@ class FNNSearchCV(BaseSearchCV):
           The search.
         Raises:
           ValueError, TypeError: The estimator is none of ours; parameters or data are not as it
-            takes them; a class has no training rows in a fold; all fits diverged, or one did and
+            takes them; `halving` is not one, or folds are padded to different numbers of rows with
+            it; a class has no training rows in a fold; all fits diverged, or one did and
             `error_score` is "raise".
         """
         name = "FNNSearchCV"
@@ -108,10 +109,6 @@ class FNNSearchCV(BaseSearchCV):
         kind = type(self.estimator).__name__
         is_ours = isinstance(self.estimator, NetworkEstimator)
         checks.require(is_ours, name, rule, kind, TypeError)
-        rule = "halving must be an fnn.halving(...) of group=1 or None, as folds are the groups"
-        halving: Any = self.halving
-        is_halving = halving is None or (isinstance(halving, Halving) and halving.group == 1)
-        checks.require(is_halving, name, rule, repr(halving), TypeError)
         base = copied(self.estimator)
         if not isinstance(base.random_state, Integral):
             seed = check_random_state(base.random_state).randint(np.iinfo(np.int32).max)
@@ -125,6 +122,7 @@ class FNNSearchCV(BaseSearchCV):
         cv: Any = self.cv
         cv = check_cv(cv, y, classifier=is_classifier(base))
         folds = list(cv.split(X, y, groups))
+        halving = of_groups(name, self.halving, len(folds))
         self.scorer_: Any = check_scoring(base, self.scoring)
 
         x, values = base.begin(X, y)

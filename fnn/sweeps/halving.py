@@ -1,5 +1,6 @@
 """Successive halving: most lanes are stopped early, and the best continue."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,18 @@ class Halving:
     def whole_groups(self, lanes: np.ndarray) -> np.ndarray:
         """The lanes of which the whole group is among these, bools `(lanes,)` both."""
         return lanes.reshape(-1, self.group).all(axis=1).repeat(self.group)
+
+
+def of_groups(function: str, given: Any, group: int) -> Halving | None:
+    """The user's halving or None, where the folds of a setting are the groups.
+
+    Raises:
+      TypeError: It is none, or has groups of its own.
+    """
+    rule = "halving must be a halving(...) of group=1 or None, as folds are the groups"
+    fits = given is None or (isinstance(given, Halving) and given.group == 1)
+    checks.require(fits, function, rule, repr(given), TypeError)
+    return None if given is None else dataclasses.replace(given, group=group)
 
 
 class Competition:

@@ -185,6 +185,8 @@ def test_an_ended_setting_is_not_the_best_however_good_its_score():
     lowest = np.where(cv.dropped_at >= 0, 0.0, cv.scores["test_loss"])
     better = dataclasses.replace(cv, scores={"test_loss": lowest})
     assert better.dropped_at.reshape(4, 3)[better.best_setting].tolist() == [-1] * 3
+    first = repr(better).splitlines()[2].split()
+    assert int(first[0]) == better.best_setting, "the best setting is shown first"
 
 
 def test_runs_continue_from_a_state_and_take_a_batch_order():
