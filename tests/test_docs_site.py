@@ -245,7 +245,7 @@ def test_the_citation_names_the_version_and_the_address():
 def test_the_commands_of_contributing_are_the_same_in_both_places():
     short, long = (ROOT / "CONTRIBUTING.md").read_text(), (DOCS / "contributing.md").read_text()
     commands = re.findall(r"^\| .* \| `(.*)` \|$", short, re.MULTILINE)
-    assert len(commands) == 6
+    assert len(commands) == 7
     assert all(f"`{command}`" in long for command in commands)
     assert re.findall(r"python3 -m venv .*", short)[0] in long
 
