@@ -5,15 +5,14 @@ It reads pandas, Polars, PyArrow and every other eager frame that narwhals knows
 """
 
 import dataclasses
-import datetime
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fnn._core import checks
 from fnn._core.display import call_text
+from fnn._core.frame_columns import column_of, is_missing, opened, read
 
 __all__ = ["Encoded", "Encoder", "encode"]
 
@@ -41,10 +40,19 @@ class Column:
     has_missing: bool = False
     """Whether a value was missing when the encoder was made."""
     categories: tuple[str, ...] = ()
+    is_coded: bool = False
+    """Whether categories become codes in one column."""
+
+    @property
+    def codes(self) -> int:
+        """How many codes there are: for others, for each category, and for missing values."""
+        return 1 + len(self.categories) + self.has_missing
 
     @property
     def names(self) -> list[str]:
         """A name for each column of x that it becomes."""
+        if self.is_coded:
+            return [self.name]
         if self.kind == "category":
             found, last = [f"{self.name} = {text}" for text in self.categories], ["other"]
         else:
@@ -67,6 +75,21 @@ class Encoder:
         """A name for each column of x, such as "age is missing" and "colour = red"."""
         return [name for column in self.columns for name in column.names]
 
+    @property
+    def embeddings(self) -> dict[int, tuple[int, int]]:
+        """For `mlp(embeddings=)`: by column of x that holds codes, their number n and a width.
+
+        The width is 1.6 n^0.56, rounded, at most 600.
+
+        Source: fastai's `emb_sz_rule`.
+        """
+        owners = [column for column in self.columns for _ in column.names]
+        return {
+            index: (column.codes, min(600, round(1.6 * column.codes**0.56)))
+            for index, column in enumerate(owners)
+            if column.is_coded
+        }
+
     def __call__(self, frame: Any) -> np.ndarray:
         """x, float64 `(rows, columns)`, of a frame with the columns that the encoder knows.
 
@@ -77,7 +100,7 @@ class Encoder:
             `unknown="error"` a category that was not seen before.
           ImportError: narwhals is not installed.
         """
-        frame = _opened("encoder", frame)
+        frame = opened("encoder", frame)
         parts = [part for column in self.columns for part in self._parts(frame, column)]
         return np.stack(parts, axis=1) if parts else np.empty((len(frame), 0))
 
@@ -89,9 +112,7 @@ class Encoder:
         """
         if self.target is None:
             raise ValueError("encoder: it must have a target: encode(frame, target); got None")
-        kind, values = _read(
-            "encoder", _column_of("encoder", _opened("encoder", frame), self.target)
-        )
+        kind, values = read("encoder", column_of("encoder", opened("encoder", frame), self.target))
         _check_targets("encoder", self.target, values)
         if self.classes is None:
             checks.require(kind == "number", "encoder", f"{self.target!r} must hold numbers", kind)
@@ -143,9 +164,9 @@ class Encoder:
 
     def _parts(self, frame: Any, column: Column) -> list[np.ndarray]:
         """The columns of x that a column becomes."""
-        kind, values = _read("encoder", _column_of("encoder", frame, column.name))
+        kind, values = read("encoder", column_of("encoder", frame, column.name))
         rule = f"column {column.name!r} must hold what it did, a {column.kind}"
-        missing = _is_missing(values)
+        missing = is_missing(values)
         # a column in which all is missing may be of any kind
         checks.require(kind == column.kind or missing.all(), "encoder", rule, f"a {kind}")
         if column.kind != "category":
@@ -159,6 +180,8 @@ class Encoder:
         if self.unknown == "error" and refused.any():
             rule = f"column {column.name!r} must hold categories seen before"
             checks.require(False, "encoder", rule, repr(values[refused.argmax()]))
+        if column.is_coded:
+            return [np.argmax([other, *known], axis=0).astype(float)]
         return [part.astype(float) for part in (*known, other)]
 
     def __repr__(self) -> str:
@@ -170,7 +193,12 @@ class Encoder:
 
 
 def encode(
-    frame: Any, target: str | None = None, *, task: str | None = None, unknown: str = "slot"
+    frame: Any,
+    target: str | None = None,
+    *,
+    task: str | None = None,
+    unknown: str = "slot",
+    categories: str = "one-hot",
 ) -> Encoded:
     """A data frame as arrays, and the encoder that does the same to new rows.
 
@@ -189,6 +217,9 @@ def encode(
         values; other targets need none: texts, categories and booleans are classes, floats values.
       unknown: What to do with categories that only new rows have: "slot", the column for others,
         or "error".
+      categories: "one-hot", the columns above, or "codes" for `mlp(embeddings=encoder.embeddings)`:
+        one column, in which 0 stands for all others, 1 and up for the categories in sorted order,
+        and one more for missing values, if there are any.
     Returns:
       An `Encoded`: x, y and the encoder.
     Raises:
@@ -213,15 +244,17 @@ def encode(
     name = "encode"
     checks.word(name, "unknown", unknown, "slot", "error")
     checks.word(name, "task", task, None, "classification", "regression")
-    opened = _opened(name, frame)
+    checks.word(name, "categories", categories, "one-hot", "codes")
+    table = opened(name, frame)
     rule = "target must be the name of a column, or None"
     is_name = target is None or isinstance(target, str)
     checks.require(is_name, name, rule, repr(target), TypeError)
-    checks.require(len(opened) > 0, name, "frame must have rows", "none")
+    checks.require(len(table) > 0, name, "frame must have rows", "none")
     if target is not None:
-        _column_of(name, opened, target)
-    columns = tuple(_column(name, opened[column]) for column in opened.columns if column != target)
-    classes = None if target is None else _classes(name, opened[target], task)
+        column_of(name, table, target)
+    features = [column for column in table.columns if column != target]
+    columns = tuple(_column(name, table[column], categories == "codes") for column in features)
+    classes = None if target is None else _classes(name, table[target], task)
     encoder = Encoder(columns, target, classes, unknown)
     names = encoder.names
     twice = next((one for one in names if names.count(one) > 1), None)
@@ -230,48 +263,24 @@ def encode(
     return Encoded(encoder(frame), y, encoder)
 
 
-def _opened(function: str, frame: Any) -> Any:
-    """The frame as narwhals has it, with columns of different names."""
-    try:
-        import narwhals.stable.v1 as narwhals
-        from narwhals.dependencies import is_into_dataframe, is_pyarrow_table
-    except ImportError:
-        rule = "data frames need narwhals, to be had with: pip install 'fnn[frames]'"
-        raise ImportError(f"{function}: {rule}") from None
-    rule = "frame must be a data frame in memory, such as of pandas or Polars"
-    got = type(frame).__name__
-    checks.require(is_into_dataframe(frame), function, rule, got, TypeError)
-    names = list(frame.column_names if is_pyarrow_table(frame) else frame.columns)
-    twice = next((name for name in names if names.count(name) > 1), None)
-    checks.require(twice is None, function, "columns must have different names", f"two {twice!r}")
-    strange = next((name for name in names if not isinstance(name, str)), None)
-    rule = "names of columns must be texts (frame.columns = ...)"
-    checks.require(strange is None, function, rule, repr(strange), TypeError)
-    return narwhals.from_native(frame, eager_only=True)
-
-
-def _column_of(function: str, frame: Any, name: str) -> Any:
-    rule = f"frame must have a column {name!r}"
-    checks.require(name in frame.columns, function, rule, ", ".join(map(str, frame.columns)))
-    return frame[name]
-
-
-def _column(function: str, series: Any) -> Column:
+def _column(function: str, series: Any, is_coded: bool) -> Column:
     """How this column is to be encoded."""
-    kind, values = _read(function, series)
-    missing = _is_missing(values)
+    kind, values = read(function, series)
+    missing = is_missing(values)
     rule = f"column {series.name!r} must have a value"
     checks.require(not missing.all(), function, rule, "nothing but missing ones")
     has_missing = bool(missing.any())
     if kind == "category":
         categories = tuple(sorted(set(values[~missing])))
-        return Column(series.name, kind, has_missing=has_missing, categories=categories)
+        return Column(
+            series.name, kind, has_missing=has_missing, categories=categories, is_coded=is_coded
+        )
     return Column(series.name, kind, float(values[~missing].mean()), has_missing)
 
 
 def _classes(function: str, series: Any, task: str | None) -> tuple | None:
     """The classes of a target, or None where it is a number."""
-    kind, values = _read(function, series)
+    kind, values = read(function, series)
     _check_targets(function, series.name, values)
     rule = f"target {series.name!r} must hold numbers, texts, categories or booleans"
     checks.require(kind in ("number", "category", "boolean"), function, rule, f"a {kind}")
@@ -298,7 +307,7 @@ def _classes(function: str, series: Any, task: str | None) -> tuple | None:
 
 
 def _check_targets(function: str, name: str, values: np.ndarray) -> None:
-    missing = _is_missing(values)
+    missing = is_missing(values)
     rule = f"target {name!r} must have a value in each row"
     checks.require(not missing.any(), function, rule, f"none in row {missing.argmax()}")
 
@@ -306,66 +315,3 @@ def _check_targets(function: str, name: str, values: np.ndarray) -> None:
 def _plain(kind: str, values: np.ndarray) -> list:
     """The values as Python has them."""
     return [bool(value) for value in values] if kind == "boolean" else values.tolist()
-
-
-def _is_missing(values: np.ndarray) -> np.ndarray:
-    if values.dtype == object:
-        return np.array([value is None for value in values], bool)
-    return np.isnan(values)
-
-
-def _read(function: str, series: Any) -> tuple[str, np.ndarray]:
-    """The kind of a column and its values: float64 with NaN, or texts and None."""
-    import narwhals.stable.v1 as nw
-
-    dtype, missing = series.dtype, series.is_null().to_numpy()
-    if missing.all():  # of any kind
-        return "category", np.full(len(missing), None, object)
-    if dtype == nw.Object:
-        return _read_objects(function, series.name, series.to_list(), missing)
-    if dtype in (nw.String, nw.Categorical, nw.Enum):
-        values = series.to_list() if dtype == nw.Categorical else series.cast(nw.String).to_list()
-        texts = [None if gone else _text(v) for v, gone in zip(values, missing, strict=True)]
-        return "category", np.array(texts, object)
-    if dtype == nw.Boolean:
-        kind, numbers = "boolean", series.fill_null(False).cast(nw.Float64)
-    elif dtype.is_numeric():
-        kind, numbers = "number", series.fill_null(0).cast(nw.Float64)
-    elif dtype in (nw.Date, nw.Datetime):
-        times = series.cast(nw.Datetime("us")) if dtype == nw.Date else series
-        kind, numbers = "time", times.dt.timestamp("us").fill_null(0).cast(nw.Float64) / 1e6
-    elif dtype == nw.Duration:
-        kind = "duration"
-        numbers = series.dt.total_microseconds().fill_null(0).cast(nw.Float64) / 1e6
-    else:
-        rule = f"column {series.name!r} must hold numbers, booleans, dates, durations or texts"
-        raise TypeError(f"{function}: {rule}; got {dtype}")
-    values = np.array(numbers.to_numpy(), np.float64)
-    values[missing] = math.nan
-    rule = f"column {series.name!r} must hold finite numbers"
-    checks.require(not np.isinf(values).any(), function, rule, "infinite ones")
-    return kind, values
-
-
-def _text(category: Any) -> str:
-    """The text of a category, of which pandas turns integers to floats where some are missing."""
-    is_whole = isinstance(category, float) and category.is_integer()
-    return str(int(category) if is_whole else category)
-
-
-def _read_objects(
-    function: str, name: str, values: Sequence[Any], missing: np.ndarray
-) -> tuple[str, np.ndarray]:
-    """A column of Python's objects, which must be of one kind."""
-    present = [None if gone else value for value, gone in zip(values, missing, strict=True)]
-    kinds = {type(value) for value in present if value is not None}
-    if kinds <= {str}:
-        return "category", np.array(present, object)
-    if kinds <= {bool}:
-        return "boolean", np.array([math.nan if value is None else value for value in present])
-    if kinds == {datetime.date}:
-        days = [math.nan if value is None else value.toordinal() for value in present]
-        return "time", 86400.0 * (np.array(days) - datetime.date(1970, 1, 1).toordinal())
-    rule = f"column {name!r} must hold values of one kind: texts, booleans or dates, if objects"
-    names = ", ".join(sorted(kind.__name__ for kind in kinds))
-    raise TypeError(f"{function}: {rule}; got {names}")

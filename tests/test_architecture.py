@@ -31,15 +31,15 @@ FLOORS = [
 INSIDE = {
     "_core": [
         *["array_cache", "jit_cache", "display", "config", "dtypes", "partition", "quantiles"],
-        *["checks", "reductions", "shapes", "dataset", "table", "__init__"],
+        *["checks", "reductions", "shapes", "dataset", "frame_columns", "table", "__init__"],
     ],
     "_host": ["fingerprint", "checkpoints", "segments", "__init__"],
     "cross_validation": ["folds", "lanes", "scaling", "result", "cross_validate", "__init__"],
     "files": ["leaves", "archive", "__init__"],
     "metrics": ["common", "labels", "classification", "ranking", "regression", "__init__"],
     "networks": [
-        *["dense", "weights", "summary", "model", "units", "arguments", "mlp"],
-        "__init__",
+        *["dense", "embeddings", "weights", "summary", "model", "units", "arguments", "mlp"],
+        *["transposed", "__init__"],
     ],
     "plots": [
         *["common", "boundary", "confusion", "curves", "heat", "images", "scatter", "surface"],

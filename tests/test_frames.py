@@ -4,6 +4,7 @@ import datetime
 import json
 import pickle
 
+import jax
 import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer
@@ -96,6 +97,27 @@ def test_new_rows_are_encoded_like_the_old(made):
         unknown(new)
 
 
+def test_categories_become_codes_for_embeddings(made):
+    frame = made({"home": ["b", None, "a"], "age": [1.0, 2.0, 3.0], "town": ["x", "x", "y"]})
+    encoded = fnn.encode(frame, categories="codes")
+    encoder = encoded.encoder
+    assert encoder.names == ["home", "age", "town"]
+    assert encoded.x.tolist() == [[2, 1, 1], [3, 2, 1], [1, 3, 2]]
+    assert encoder.embeddings == {0: (4, 3), 2: (3, 3)}
+    new = made({"home": ["new", None], "age": [0.0, 0.0], "town": ["y", None]})
+    assert encoder(new).tolist() == [[0, 0, 2], [3, 0, 0]], "0 is for others"
+    assert fnn.Encoder.from_dict(json.loads(json.dumps(encoder.to_dict()))) == encoder
+    net = fnn.mlp((3, 4, 2), embeddings=encoder.embeddings)
+    assert net.apply(net.init(jax.random.key(0)), encoder(new)).shape == (2, 2)
+    strict = fnn.encode(frame, categories="codes", unknown="error").encoder
+    with pytest.raises(ValueError, match="column 'home' must hold categories seen before"):
+        strict(new)
+    assert fnn.encode(frame).encoder.embeddings == {}
+    many = made({"word": [f"word {index}" for index in range(99)]})
+    width = fnn.encode(many, categories="codes").encoder.embeddings[0][1]
+    assert width == 21, "of 100 codes, as fastai's emb_sz_rule"
+
+
 def test_targets_are_classes_or_values(made):
     frame = made({"a": [1.0, 2.0, 3.0], "value": [0.5, 1.5, 2.5], "count": [3, 1, 3]})
     assert fnn.encode(frame, "value").y.tolist() == [0.5, 1.5, 2.5]
@@ -173,6 +195,7 @@ def test_categories_may_be_called_missing_or_other(made):
         ({"a": [0.5, 1.0]}, {"target": "a", "task": "classification"}, "integers for a class"),
         ({"a": ["x", "y"]}, {"target": "a", "task": "regression"}, "numbers for a regression"),
         ({"a": [1.0]}, {"unknown": "drop"}, "unknown must be"),
+        ({"a": [1.0]}, {"categories": "ordinal"}, "categories must be"),
         ({"a": [1.0]}, {"task": "ranking"}, "task must be"),
     ],
 )

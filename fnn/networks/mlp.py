@@ -29,6 +29,14 @@ from fnn.networks.arguments import (
     checked_sizes,
 )
 from fnn.networks.dense import affine, affine_transposed, along_features, dropped
+from fnn.networks.embeddings import (
+    Embedding,
+    check_codes,
+    checked_embeddings,
+    embedded,
+    first_tables,
+    width_of_inputs,
+)
 from fnn.networks.summary import table_of_layers
 from fnn.networks.units import Scaling, raw_outputs
 from fnn.networks.weights import between_active, default_initializers, first_weights
@@ -49,6 +57,8 @@ class Layer(NamedTuple):
     """The factor after layer normalisation, `(out,)`."""
     shift: jax.Array | None = None
     """The summand after that factor, `(out,)`."""
+    tables: tuple[jax.Array, ...] | None = None
+    """Of the first layer, the embeddings `(categories, width)`, in the order of their columns."""
 
 
 @config
@@ -61,6 +71,7 @@ class MLP(Scaling):
     initializers: tuple[Initializer, ...] = static()
     """One per layer."""
     bias: bool = static()
+    embeddings: tuple[Embedding, ...] = static()
     norm: str | None = static()
     residual: bool = static()
     dtype: np.dtype | None = static()
@@ -80,6 +91,7 @@ class MLP(Scaling):
             "activation": [*hidden, "relu"][0] if one else hidden,
             "output": output,
             "initializer": None if of_activations else first,
+            "embeddings": {one.column: tuple(one[1:]) for one in self.embeddings} or None,
         }
 
     @property
@@ -103,7 +115,7 @@ class MLP(Scaling):
         key = checks.key("mlp.init", key)
         dtype = jax.dtypes.canonicalize_dtype(self.param_dtype or float)
         layers = []
-        weights = first_weights(self.sizes, self.initializers, key, dtype)
+        weights = first_weights(self._sizes, self.initializers, key, dtype)
         if self.active is not None:
             widths, units = self._widths(), self._active_units()
             weights = between_active(weights, self.initializers, widths, units)
@@ -116,6 +128,7 @@ class MLP(Scaling):
                     bias=jnp.zeros(out, dtype) if self.bias else None,
                     scale=jnp.ones(out, dtype) if normed else None,
                     shift=jnp.zeros(out, dtype) if normed else None,
+                    tables=first_tables(self.embeddings, key, dtype) if index == 0 else None,
                 )
             )
         return tuple(layers)
@@ -183,7 +196,7 @@ class MLP(Scaling):
         dtype = np.dtype(jax.dtypes.canonicalize_dtype(self.param_dtype or float))
         shapes = [self._layer_shapes(index) for index in range(len(self.activations))]
         names = [text_of(_name_in(ACTIVATIONS, sigma)).strip('"') for sigma in self.activations]
-        table = table_of_layers(self.sizes, shapes, names, dtype)
+        table = table_of_layers(self._sizes, shapes, names, dtype)
         for what, scaler in (("inputs", self.inputs), ("outputs", self.outputs)):
             if scaler is not None:
                 table.note += f"; {what} are scaled by a {type(scaler).__name__}"
@@ -202,7 +215,7 @@ class MLP(Scaling):
         """A pair (z, a) per layer, each `(..., out)`. For the options see `Transposed`."""
         params = self._checked_params(function, params)
         dtype = self.dtype or params[0].weight.dtype
-        a = self._checked_x(function, x).astype(dtype)
+        a = self._first_inputs(function, params[0].tables, x, dtype)
         if key is not None:
             key = checks.key(function, key)
         states = []
@@ -233,18 +246,23 @@ class MLP(Scaling):
             states.append((swap(z), swap(a)))
         return states
 
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        """Neurons per layer, the columns first that enter the first layer."""
+        return (width_of_inputs(self.sizes[0], self.embeddings), *self.sizes[1:])
+
     def _widths(self) -> tuple[Any, ...]:
         """Active neurons per layer; those of hidden layers are traced if there is `active`."""
         if self.active is None:
-            return self.sizes
+            return self._sizes
         active = jnp.asarray(self.active).astype(np.int32)
         rule = "active must be that of one network here (jax.vmap gives each lane its own)"
         checks.require(active.ndim == 1, "mlp", rule, f"shape {active.shape}")
-        return (self.sizes[0], *active, self.sizes[-1])
+        return (self._sizes[0], *active, self._sizes[-1])
 
     def _active_units(self) -> list[jax.Array]:
         """Which neurons of each layer are active, bools `(size,)`."""
-        widths = zip(self.sizes, self._widths(), strict=True)
+        widths = zip(self._sizes, self._widths(), strict=True)
         return [jnp.arange(size, dtype=np.int32) < width for size, width in widths]
 
     def _skipped(self, index: int, before: jax.Array) -> jax.Array:
@@ -258,7 +276,8 @@ class MLP(Scaling):
         params = checks.floats(function, "params", params)
         if isinstance(params, tuple) and len(params) == len(self.sizes) - 1:
             given = [
-                isinstance(layer, Layer) and [getattr(a, "shape", None) for a in layer]
+                isinstance(layer, Layer)
+                and [getattr(a, "shape", None) for a in (*layer[:4], *(layer.tables or ()))]
                 for layer in params
             ]
             if given == [self._layer_shapes(index) for index in range(len(params))]:
@@ -268,12 +287,14 @@ class MLP(Scaling):
         return params
 
     def _layer_shapes(self, index: int) -> list[tuple[int, ...] | None]:
-        """The shapes of a layer's weight, bias, scale and shift."""
+        """The shapes of a layer's weight, bias, scale, shift and tables."""
         out = self.sizes[index + 1]
         normed = (out,) if self.norm is not None and index < len(self.sizes) - 2 else None
-        return [(self.sizes[index], out), (out,) if self.bias else None, normed, normed]
+        tables = [one[1:] for one in self.embeddings] if index == 0 else []
+        return [(self._sizes[index], out), (out,) if self.bias else None, normed, normed, *tables]
 
-    def _checked_x(self, function: str, x: Any) -> jax.Array:
+    def _first_inputs(self, function: str, tables: Any, x: Any, dtype: Any) -> jax.Array:
+        """What enters the first layer: x, scaled and embedded."""
         # with a scaler, numbers of 64 bits on the host are not rounded before they are scaled
         check = checks.numbers if self.inputs is None else checks.real_numbers
         x = check(function, "x", x)
@@ -283,46 +304,9 @@ class MLP(Scaling):
         rule = f"x must have shape (..., {features})"
         fits = x.ndim >= 1 and x.shape[-1] == features
         checks.require(fits, function, rule, x.shape)
-        return jnp.asarray(x) if self.inputs is None else scaled(self.inputs, x)
-
-
-@config
-class Transposed(Scaling):
-    """An `mlp` whose layers pass `(units, rows)` to one another, for many networks at once.
-
-    Parameters, inputs and outputs are those of the `mlp`. Under `vmap`, whose axis comes first,
-    its matrix products need no copies; one network alone is faster without. Inputs with more
-    axes than `(rows, in)` are computed as in the `mlp`.
-    """
-
-    net: MLP = number()
-    unroll: bool = static()
-    """Whether small products of those other inputs are unrolled, see `fnn.networks.dense`."""
-
-    @property
-    def inputs(self) -> Scaler | None:
-        """Of the `mlp`."""
-        return self.net.inputs
-
-    @property
-    def outputs(self) -> Scaler | None:
-        """Of the `mlp`."""
-        return self.net.outputs
-
-    def init(self, key: jax.Array) -> tuple[Layer, ...]:
-        """As `MLP.init`."""
-        return self.net.init(key)
-
-    def apply(self, params: Params, x: Any, *, key: jax.Array | None = None) -> jax.Array:
-        """As `MLP.apply`."""
-        return raw_outputs(self, self.forward(params, x, key=key)[-1][1])
-
-    def forward(
-        self, params: Params, x: Any, *, key: jax.Array | None = None
-    ) -> tuple[tuple[jax.Array, jax.Array], ...]:
-        """As `MLP.forward`."""
-        options = {"transposed": True, "unroll": self.unroll}
-        return tuple(self.net._propagate("mlp.apply", params, x, key, **options))
+        check_codes(self.embeddings, x)
+        a = (jnp.asarray(x) if self.inputs is None else scaled(self.inputs, x)).astype(dtype)
+        return embedded(self.embeddings, tables, jnp.asarray(x), a) if self.embeddings else a
 
 
 @makes(MLP)
@@ -341,6 +325,7 @@ def mlp(
     active: Any = None,
     inputs: Any = None,
     outputs: Any = None,
+    embeddings: Mapping[int, tuple[int, int]] | None = None,
 ) -> MLP:
     """A multilayer perceptron: fully connected layers, one after the other.
 
@@ -382,6 +367,11 @@ def mlp(
         outputs and of scaled targets, wherever one is measured ("validation_loss", a loss as a
         metric); metrics see raw units. Targets are given raw everywhere. Traced as `inputs`;
         None: outputs are those of the last layer.
+      embeddings: Of columns that hold codes of categories, `{column: (categories, width)}`: code
+        c, from 0 to categories - 1, becomes row c of a table `(categories, width)` of parameters,
+        standard normal at first. These vectors follow the other columns; a scaler of `inputs`
+        is fitted to all columns, but leaves codes alone. Other codes are refused in NumPy's
+        arrays; in JAX's they give NaN. None: no column holds codes.
     Returns:
       A config with pure functions `init(key)`, `apply(params, x)`, `forward(params, x)`.
     Raises:
@@ -416,6 +406,7 @@ def mlp(
         active=active,
         inputs=for_features(name, "inputs", inputs, sizes[0]),
         outputs=checked_outputs(outputs, sizes[-1], sigmas[-1]),
+        embeddings=checked_embeddings(embeddings, sizes[0]),
     )
 
 

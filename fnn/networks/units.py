@@ -15,6 +15,7 @@ from jax.core import Tracer
 
 from fnn._core import checks
 from fnn._core.dtypes import at_least_float32
+from fnn.networks.embeddings import check_codes
 from fnn.networks.model import outputs_of
 from fnn.scalers import Scaler, scaled, unscaled
 from fnn.types import Loss, Network, Params
@@ -25,6 +26,8 @@ class Scaling:
 
     inputs: Any
     outputs: Any
+    embeddings: Any
+    """Of columns of x, which hold codes."""
 
 
 def scaled_outputs_of(
@@ -67,7 +70,8 @@ def centred(net: Network, *given: Any) -> tuple[Any, tuple[Any, ...], np.ndarray
     """A network that scales its inputs, and data for it, both shifted towards zero.
 
     Far from zero float32 has too few digits. So where x is on the host in 64 bits and float32 would
-    change it, x - c is formed in float64, and the scaler is made that of x - c.
+    change it, x - c is formed in float64, and the scaler is made that of x - c. Codes of embeddings
+    are checked, and not shifted.
 
     Args:
       net: Any network; one with a scaler per lane is shifted by a number of the first lane's.
@@ -76,14 +80,21 @@ def centred(net: Network, *given: Any) -> tuple[Any, tuple[Any, ...], np.ndarray
       The network, the data, and c, `(features,)`; all as they were and None where nothing is to be
       shifted, or something is traced.
     """
-    scaler = net.inputs if isinstance(net, Scaling) else None
     unchanged = net, given, None
+    if not isinstance(net, Scaling):
+        return unchanged
+    scaling: Any = net
+    scaler = scaling.inputs
     places = [index for index, data in enumerate(given) if _has_x(data)]
+    for index in places:
+        x = _array(given[index][0])
+        check_codes(scaling.embeddings, x if isinstance(x, jax.Array) else _numbers(x))
     if scaler is None or not any(_loses_digits(given[i][0]) for i in places):
         return unchanged
     by = scaler.centre
     if by is None or any(isinstance(_array(given[index][0]), Tracer) for index in places):
         return unchanged
+    by[[embedding.column for embedding in scaling.embeddings]] = 0  # codes stay as they are
     shifted = list(given)
     for index in places:
         x, *rest = given[index]

@@ -10,7 +10,8 @@ from jax.sharding import Mesh, PartitionSpec
 
 from fnn._core.jit_cache import Compiled, compiled
 from fnn._core.partition import Structure, merge
-from fnn.networks.mlp import MLP, Transposed
+from fnn.networks.mlp import MLP
+from fnn.networks.transposed import Transposed
 from fnn.sweeps.lanes_last.steps import is_small, scanned_lanes_last
 from fnn.sweeps.rows import with_keys, without_keys
 from fnn.training.control import materialized

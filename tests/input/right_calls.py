@@ -110,6 +110,9 @@ CALLS = OF_FUNCTIONS | {
             "active": optional(integers([2], zero=[0], many=[6], two=[2, 2])),
             "inputs": optional(a_scaler),
             "outputs": no_scaler,
+            "embeddings": optional(
+                Kind({0: (4, 2)}, junk() | {"a number": {0: 4}, "far": {3: (4, 2)}})
+            ),
         },
     ),
     "mlp.init": Call(LINE.init, {"key": is_key()}),
@@ -173,9 +176,7 @@ CALLS = OF_FUNCTIONS | {
     ),
     # data
     "encode": Call(
-        lambda frame, target, task, unknown: fnn.encode(frame, target, task=task, unknown=unknown)[
-            :2
-        ],
+        lambda frame, target, **options: fnn.encode(frame, target, **options)[:2],
         {
             "frame": Kind(
                 Made(lambda: pandas.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})),
@@ -184,6 +185,7 @@ CALLS = OF_FUNCTIONS | {
             "target": optional(Kind("b", {"a number": 1, "another name": "c", "bytes": b"b"})),
             "task": optional(word("classification")),
             "unknown": word("slot"),
+            "categories": word("codes"),
         },
     ),
     # sweeps

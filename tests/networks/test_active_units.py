@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.networks.mlp import Transposed
+from fnn.networks.transposed import Transposed
 
 
 def narrowed(params, widths):

@@ -10,7 +10,8 @@ from jax import lax
 
 from fnn._core.dataset import take
 from fnn._core.partition import merge, split
-from fnn.networks.mlp import MLP, Transposed
+from fnn.networks.mlp import MLP
+from fnn.networks.transposed import Transposed
 from fnn.sweeps.lanes_last.interpreter import of_lanes_last, repeated
 from fnn.training.batches import EpochBatches
 from fnn.training.epochs import summary
