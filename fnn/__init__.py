@@ -33,6 +33,7 @@ The chapters, with the names of each; `help(fnn.mlp)` and so on say more:
                     root_mean_squared_error, r2 (`fnn.metrics`)
     Many networks   sweep, product, lanes, halving; cross_validate
     Files           save, load, load_metadata
+    Tools           `fnn.loggers`, `fnn.tuning` (Optuna), `fnn.sklearn`
     Pictures        `fnn.plots`, which needs matplotlib
 """
 

@@ -23,7 +23,7 @@ FLOORS = [
     {"training"},
     {"sweeps"},
     {"cross_validation"},
-    {"plots", "sklearn"},
+    {"loggers", "plots", "sklearn", "tuning"},
     {"__init__", "__main__"},
 ]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn import plots
+from fnn import loggers, plots, tuning
 from fnn import sklearn as estimators
 
 PUBLIC = {name: getattr(fnn, name) for name in fnn.__all__}
@@ -23,7 +23,7 @@ NAMES = {"fnn": fnn, "jax": jax, "jnp": jnp, "np": np, "partial": partial}
 def documented():
     """Public functions, and public methods of public classes."""
     yield from FUNCTIONS.items()
-    for owner in (plots, estimators):
+    for owner in (loggers, plots, tuning, estimators):
         for name in owner.__all__:
             yield f"{owner.__name__}.{name}", getattr(owner, name)
     for name, value in PUBLIC.items():

@@ -24,7 +24,10 @@ import fnn
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-SUBMODULES = ["activations", "initializers", "losses", "metrics", "plots", "schedules"]
+SUBMODULES = [
+    *["activations", "initializers", "loggers", "losses", "metrics", "plots", "schedules"],
+    "tuning",
+]
 # names that only fnn itself uses
 PRIVATE = {"ACTIVATIONS", "JOINING", "RELU_FAMILY", "learning_rate", "rate_at"}
 

@@ -64,7 +64,8 @@ def train(  # noqa: D417, `fit` describes them
       progress: Whether to show a bar, with the loss and the monitor. It needs tqdm (the
         extra `progress`). None: on a terminal or in a notebook, if tqdm is installed.
       callback: Called between segments with the epochs done and the latest loss and monitor,
-        by name; a true result ends the run.
+        by name; a true result ends the run. One with a method `on_epochs` gets the values of all
+        epochs: see `fnn.loggers`.
       max_seconds: The time limit in seconds, > 0. The run ends after the segment that reaches it.
       checkpoint: A folder for the checkpoints of this run, made if it is not there; one
         process at a time. It holds no data and no functions, only their digests and names.
@@ -101,6 +102,8 @@ def train(  # noqa: D417, `fit` describes them
     )  # fmt: skip
     as_given = problem._asdict() | {"net": net}
     outside = given.checked(name, lambda: fingerprint(**as_given, begin=begin))
+    if hasattr(callback, "on_epochs"):
+        outside = outside._replace(callback=_shown_epochs(callback, lambda: parts[-1]))
     current, done, stopped = compiled_initial_state(problem, begin), 0, False
     parts = [_no_history(problem, 0)]
     restored = outside.restored(
@@ -127,6 +130,17 @@ def train(  # noqa: D417, `fit` describes them
     if not is_finished(name, outside, done, stopped, epochs):
         done = run_in_segments(name, advance, epochs, outside, snapshot, done=done)
     return Fit(_joined(parts, current, epochs), jax.device_put(np.int32(done)), current)
+
+
+def _shown_epochs(callback: Any, rows: Callable[[], dict[str, np.ndarray]]) -> Callable:
+    """The callback, to be called after it was shown the epochs of the latest segment."""
+
+    def called(done: int, latest: dict[str, Any]) -> Any:
+        history = rows()
+        callback.on_epochs(done - len(history["loss"]), history)
+        return callback(done, latest)
+
+    return called
 
 
 def _no_history(problem: Problem, epochs: int) -> dict[str, np.ndarray]:
