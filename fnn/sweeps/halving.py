@@ -18,6 +18,7 @@ class Halving:
     min_epochs: int = static()
     factor: float = static()
     group: int = static()
+    brackets: int = static()
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
         """The epochs, below `epochs`, after which lanes are chosen."""
@@ -26,6 +27,24 @@ class Halving:
             found.append(round(rung))
             rung *= self.factor
         return tuple(dict.fromkeys(found))
+
+    def bracket_of(self, lanes: int) -> np.ndarray:
+        """The bracket of each lane, from 0, int `(lanes,)`: a column to compare brackets by.
+
+        Each bracket has its lanes everywhere among the others'.
+
+        Args:
+          lanes: How many there are, a multiple of `group`.
+        """
+        later = np.arange(self.brackets)[::-1]
+        shares = self.factor**later / (later + 1)
+        shares /= shares.sum()
+        counts, found = np.zeros(self.brackets, int), []
+        for number in range(1, lanes // self.group + 1):
+            # the one that lacks most of its share
+            found.append(int(np.argmax(shares * number - counts)))
+            counts[found[-1]] += 1
+        return np.repeat(np.array(found, int), self.group)
 
     def kept(self, values: np.ndarray) -> np.ndarray:
         """Which of the competing lanes continue, bools; lowest is best, NaN worst."""
@@ -69,7 +88,11 @@ class Competition:
         """
         self.first = int(before.max())
         """The epochs done before."""
-        self.competing = competing if halving is None else halving.whole_groups(competing)
+        self.competing = competing
+        self._bracket = np.zeros(len(competing), int)
+        if halving is not None:
+            self.competing = halving.whole_groups(competing)
+            self._bracket = halving.bracket_of(len(competing))
         self.dropped_at = np.where(competing, -1, before)
         """The epochs after which lanes were dropped, `(lanes,)`; -1 if not."""
         rungs = () if halving is None else halving.rungs(self.first + epochs)
@@ -87,8 +110,10 @@ class Competition:
         """
         if self._halving is None or done not in self.rungs:
             return np.arange(0)
-        lanes = np.flatnonzero(self.competing)
-        lost = lanes[~self._halving.kept(best[lanes])]
+        lost = np.arange(0)
+        for bracket in range(self.rungs.index(done) + 1):
+            lanes = np.flatnonzero(self.competing & (self._bracket == bracket))
+            lost = np.append(lost, lanes[~self._halving.kept(best[lanes])])
         self.competing[lost] = False
         lost = lost[alive[lost]]
         self.dropped_at[lost] = self.first + done
@@ -104,8 +129,8 @@ class Competition:
 
 
 @makes(Halving)
-def halving(min_epochs: int, *, factor: Any = 3, group: int = 1) -> Halving:
-    """Successive halving: after some epochs the best lanes continue, the others stop.
+def halving(min_epochs: int, *, factor: Any = 3, group: int = 1, brackets: int = 1) -> Halving:
+    """Successive halving, and Hyperband: after some epochs the best lanes continue, others stop.
 
     It chooses after `min_epochs`, after `factor` times as many, and so on (the rungs), and
     each time one in `factor` of the lanes continues: those whose monitor has been best so far.
@@ -116,17 +141,24 @@ def halving(min_epochs: int, *, factor: Any = 3, group: int = 1) -> Halving:
       factor: How many lanes compete for one place, > 1.
       group: How many lanes in a row, such as the seeds of a setting, stop or continue together,
         by their mean, >= 1. `cross_validate` groups the folds of each setting by itself.
+      brackets: Into how many brackets the lanes are divided, >= 1, each of which chooses among its
+        own: the first from the first rung on, the next from the second on, and so on, with fewer
+        lanes. So settings that begin slowly have a chance: Hyperband. See `Halving.bracket_of`.
     Returns:
       A config for `sweep(halving=...)` and `cross_validate(halving=...)`.
     Raises:
       ValueError, TypeError: A number is out of range.
-    Source: Jamieson & Talwalkar, AISTATS 2016, arXiv:1502.07943.
+    Source: Jamieson & Talwalkar, AISTATS 2016, arXiv:1502.07943; Li et al. 2018, JMLR 18
+      (Hyperband, whose shares of lanes the brackets have).
 
     >>> halving(5, factor=3).rungs(100)
     (5, 15, 45)
+    >>> halving(5, brackets=3).bracket_of(12)
+    array([0, 1, 0, 2, 0, 1, 0, 2, 0, 1, 0, 0])
     """
     name = "halving"
     min_epochs = checks.count(name, "min_epochs", min_epochs)
     factor = checks.one_real(name, "factor", factor, above=1)
     group = checks.count(name, "group", group)
-    return Halving(min_epochs, float(factor), group)
+    brackets = checks.count(name, "brackets", brackets)
+    return Halving(min_epochs, float(factor), group, brackets)

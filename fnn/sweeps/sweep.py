@@ -148,6 +148,9 @@ def sweep(  # noqa: D417, `fit` describes the others
         rule = "the number of lanes must be a multiple of halving's group"
         lanes_and_group = f"{setup.size} lanes, group={halving.group}"
         checks.require(setup.size % halving.group == 0, name, rule, lanes_and_group)
+        rule = f"halving of {halving.brackets} brackets must have as many lanes or groups of them"
+        groups = setup.size // halving.group
+        checks.require(groups >= halving.brackets, name, rule, groups)
     given = HostArguments(
         progress, callback, max_seconds, checkpoint, every, keep, on_save_error
     )  # fmt: skip

@@ -195,6 +195,7 @@ CALLS = OF_FUNCTIONS | {
             "min_epochs": count(2),
             "factor": real(3.0, one=1.0, many=[2.0, 3.0]),
             "group": count(1),
+            "brackets": count(2),
         },
     ),
     "lanes": Call(

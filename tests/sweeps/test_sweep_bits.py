@@ -171,6 +171,38 @@ def test_lanes_of_a_group_compete_by_their_mean():
         eight(halving=fnn.halving(2, group=3))
 
 
+def test_brackets_have_the_shares_of_hyperband():
+    rule = fnn.halving(1, factor=3, brackets=5)
+    counts = np.bincount(rule.bracket_of(143))
+    assert counts.tolist() == [81, 34, 15, 8, 5], "table 1 of Li et al. for R=81, eta=3"
+    assert rule.bracket_of(7).tolist() == rule.bracket_of(143)[:7].tolist()
+    of_groups = fnn.halving(1, factor=3, brackets=5, group=2).bracket_of(286)
+    assert of_groups.tolist() == rule.bracket_of(143).repeat(2).tolist()
+    assert not fnn.halving(1).bracket_of(9).any()
+
+
+def test_brackets_choose_among_their_own_lanes_and_later_ones_begin_later():
+    rule = fnn.halving(2, factor=2, brackets=2)
+    runs = eight(halving=rule)
+    best = {n: eight(epochs=n).history["validation_loss"].min(axis=1) for n in (2, 4)}
+    expected = np.full(8, -1)
+    first, second = (np.flatnonzero(rule.bracket_of(8) == number) for number in (0, 1))
+    assert (len(first), len(second)) == (4, 4)
+    after_two = first[np.argsort(best[2][first])]
+    expected[after_two[2:]] = 2
+    after_four = after_two[:2][np.argsort(best[4][after_two[:2]])]
+    expected[after_four[1:]] = 4
+    expected[second[np.argsort(best[4][second])][2:]] = 4
+    np.testing.assert_array_equal(runs.dropped_at, expected)
+    kept = np.flatnonzero(expected < 0)
+    assert_same_bits(rows(outcome(runs), kept), rows(outcome(eight()), kept))
+    part = eight(halving=rule, epochs=3)
+    rest = eight(halving=rule, epochs=5, key=None, state=part.state)
+    assert_same_bits(rest.state, runs.state)
+    with pytest.raises(ValueError, match=r"halving of 9 brackets must have as many lanes .* got 8"):
+        eight(halving=fnn.halving(2, brackets=9))
+
+
 def test_a_group_of_which_a_lane_was_dropped_competes_no_longer():
     """Though another of its lanes had stopped by itself."""
     stop = fnn.early_stopping(max_epochs=np.array([9, 1] * 4))
