@@ -32,7 +32,7 @@ The chapters, with the names of each; `help(fnn.mlp)` and so on say more:
                     confusion_matrix, mean_absolute_error, mean_squared_error,
                     root_mean_squared_error, r2 (`fnn.metrics`)
     Many networks   sweep, product, lanes, halving; cross_validate
-    Files           save, load, load_metadata
+    Files           save, load, load_metadata; `fnn.export` for where no JAX is
     Tools           `fnn.loggers`, `fnn.tuning` (Optuna), `fnn.sklearn`
     Pictures        `fnn.plots`, which needs matplotlib
 """

@@ -12,18 +12,20 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn import loggers, plots, tuning
+from fnn import export, loggers, plots, tuning
 from fnn import sklearn as estimators
 
 PUBLIC = {name: getattr(fnn, name) for name in fnn.__all__}
 FUNCTIONS = {name: value for name, value in PUBLIC.items() if inspect.isfunction(value)}
+# libraries that an example needs beside the extra `test`
+NEEDS = {"fnn.export.to_onnx": "onnx", "fnn.export.to_stablehlo": "flatbuffers"}
 NAMES = {"fnn": fnn, "jax": jax, "jnp": jnp, "np": np, "partial": partial}
 
 
 def documented():
     """Public functions, and public methods of public classes."""
     yield from FUNCTIONS.items()
-    for owner in (loggers, plots, tuning, estimators):
+    for owner in (export, loggers, plots, tuning, estimators):
         for name in owner.__all__:
             yield f"{owner.__name__}.{name}", getattr(owner, name)
     for name, value in PUBLIC.items():
@@ -38,6 +40,8 @@ def documented():
     ("name", "value"), list(documented()), ids=lambda v: v if isinstance(v, str) else ""
 )
 def test_examples_in_the_docstring_run(name, value):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     module = inspect.getmodule(value)
     names = {**PUBLIC, **vars(module), **NAMES}
     source = doctest.DocTestFinder(recurse=False).find(value, name, globs=names)

@@ -25,9 +25,11 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 SUBMODULES = [
-    *["activations", "initializers", "loggers", "losses", "metrics", "plots", "schedules"],
-    "tuning",
+    *["activations", "export", "initializers", "loggers", "losses", "metrics", "plots"],
+    *["schedules", "tuning"],
 ]
+# what pages need beside the extra `test`
+NEEDS = {"export": ["onnxruntime", "onnx", "flatbuffers"]}
 # names that only fnn itself uses
 PRIVATE = {"ACTIVATIONS", "JOINING", "RELU_FAMILY", "learning_rate", "rate_at"}
 
@@ -81,6 +83,8 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     """In one test, as each uses what those before it have defined."""
     if page.stem == "contributing":
         pytest.skip("its examples are changes, tried below")
+    for library in NEEDS.get(page.stem, ()):
+        pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
     text, names = page.read_text(), {}
     for match in re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):

@@ -1,5 +1,5 @@
 """Files of arrays: `save` and `load`."""
 
-from fnn.files.archive import TEMPORARY, CheckpointError, load, load_metadata, save
+from fnn.files.archive import TEMPORARY, CheckpointError, load, load_metadata, save, write_whole
 
-__all__ = ["TEMPORARY", "CheckpointError", "load", "load_metadata", "save"]
+__all__ = ["TEMPORARY", "CheckpointError", "load", "load_metadata", "save", "write_whole"]

@@ -18,6 +18,7 @@ import math
 import os
 import secrets
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -87,7 +88,7 @@ def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
     rule = f"metadata and paths of leaves must fit {_LONGEST} bytes"
     checks.require(len(text) <= _LONGEST, name, rule, len(text))
     try:
-        _written_whole(path, text, arrays)
+        _written_whole(path, lambda file: _write(file, text, arrays))
     except OSError as error:
         raise CheckpointError(
             f"save: {path} could not be written, and what was there is as it was: {error}"
@@ -173,12 +174,21 @@ def _bytes(array: np.ndarray) -> memoryview:
 # Writing
 
 
-def _written_whole(path: Path, manifest: bytes, arrays: list[np.ndarray]) -> None:
+def write_whole(path: Path, contents: bytes) -> None:
+    """A file of these bytes, written as `save` writes its own.
+
+    Raises:
+      OSError: It could not be written; the old file is intact.
+    """
+    _written_whole(path, lambda file: file.write(contents))
+
+
+def _written_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Makes a file beside `path` and puts it in its place."""
     partial = path.with_name(f"{secrets.token_hex(8)}{TEMPORARY}")
     try:
         with open(partial, "xb") as file:
-            _write(file, manifest, arrays)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)

@@ -57,7 +57,8 @@ def matmul(a: jax.Array, weight: jax.Array, *, unroll: bool = True) -> jax.Array
       weight: `(in, out)`, of the same dtype.
       unroll: Whether small products are unrolled. If not, all are matrix products.
     """
-    small = a.size * weight.shape[1] <= _SMALL and a.dtype == at_least_float32(a.dtype)
+    known = isinstance(a.size, (int, np.integer))  # not where jax.export has symbols for rows
+    small = known and a.size * weight.shape[1] <= _SMALL and a.dtype == at_least_float32(a.dtype)
     small &= unroll
     return _sum_of_terms(a, weight) if small else a @ weight
 

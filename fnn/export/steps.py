@@ -1,0 +1,207 @@
+"""A trained `mlp` as a list of steps, which the writers of each format go through."""
+
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import numpy as np
+
+from fnn._core import checks
+from fnn._core.dtypes import at_least_float32
+from fnn.export.formulas import FORMULAS, name_of
+from fnn.networks.mlp import MLP
+from fnn.scalers import MinMaxScaler, RobustScaler, Scaler, StandardScaler
+from fnn.types import Network, Params
+
+__all__ = [
+    "Affine",
+    "Elementwise",
+    "Normalize",
+    "Rescale",
+    "Residual",
+    "Softmax",
+    "Steps",
+    "arrays_of",
+    "checked_final",
+    "checked_params",
+    "steps_of",
+]
+
+
+class Affine(NamedTuple):
+    """To a W + b."""
+
+    name: str
+    weight: np.ndarray
+    """`(in, out)`."""
+    bias: np.ndarray | None
+
+
+class Rescale(NamedTuple):
+    """To (a - subtract) * factor + add, by feature; each may be absent."""
+
+    name: str
+    subtract: np.ndarray | None
+    factor: np.ndarray | None
+    add: np.ndarray | None
+
+
+class Normalize(NamedTuple):
+    """To mean 0 and variance 1 over the features: (a - mean) / sqrt(variance + 1e-5)."""
+
+    features: int
+
+
+class Elementwise(NamedTuple):
+    """To the value of that formula."""
+
+    name: str
+
+
+class Softmax(NamedTuple):
+    """To probabilities over the features, or to their logarithms."""
+
+    log: bool
+
+
+class Residual(NamedTuple):
+    """Adds what entered the last affine step."""
+
+
+Step: TypeAlias = Affine | Rescale | Normalize | Elementwise | Softmax | Residual
+
+
+class Steps(NamedTuple):
+    """A network that takes and returns `(rows, features)`."""
+
+    inputs: int
+    outputs: int
+    dtype: np.dtype
+    """float32 or float64: of all arrays, and of the computation."""
+    steps: list[Step]
+
+
+def arrays_of(step: Step) -> dict[str, np.ndarray]:
+    """The arrays of a step by name."""
+    fields = step._asdict()
+    return {f"{fields['name']}_{field}": value for field, value in fields.items()
+            if isinstance(value, np.ndarray)}  # fmt: skip
+
+
+def checked_params(function: str, net: Network, params: Params) -> Params:
+    """Parameters that are known and finite."""
+    checks.functions(function, "net", net, "init", "apply")
+    checks.no_tracers(function, (net, params))
+    params = checks.floats(function, "params", params)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        checks.finite(function, f"params{jax.tree_util.keystr(path)}", leaf)
+    return params
+
+
+def checked_final(function: str, net: Network, final: Any) -> None:
+    """Raises unless `final` can come after this network."""
+    checks.word(function, "final", final, None, "softmax", "sigmoid")
+    if final is None or not isinstance(net, MLP):
+        return
+    rule = f"final={final!r} is for a network that ends in logits"
+    logits = name_of(net.output) == "identity" and net.outputs is None
+    got = f"output={getattr(net.output, '__name__', net.output)!r}"
+    got = got if net.outputs is None else "one with a scaler of outputs"
+    checks.require(logits, function, rule, got)
+    rule = "final='softmax' is for two outputs or more (one takes 'sigmoid')"
+    checks.require(final == "sigmoid" or net.sizes[-1] > 1, function, rule, "one output")
+
+
+def steps_of(function: str, net: Network, params: Params, final: Any) -> Steps:
+    """The steps of a network, all arrays C-contiguous.
+
+    Neurons that are not active are left out.
+
+    Raises:
+      ValueError, TypeError: The network is no `mlp`, something in it has no counterpart, or the
+        parameters are not finite ones of it.
+    """
+    params = checked_params(function, net, params)
+    rule = "net must be an mlp (to_stablehlo takes every network)"
+    checks.require(isinstance(net, MLP), function, rule, type(net).__name__, TypeError)
+    mlp: Any = net
+    rule = "net must have no embeddings (to_stablehlo takes every network)"
+    checks.require(not mlp.embeddings, function, rule, f"{len(mlp.embeddings)} of them")
+    checked_final(function, mlp, final)
+    jax.eval_shape(mlp.apply, params, jax.ShapeDtypeStruct((1, mlp.sizes[0]), np.float32))
+    computed = mlp.dtype or np.dtype(params[0].weight.dtype)
+    dtype = at_least_float32(computed)
+    widths = _widths(mlp)
+    steps = _scaling(function, "inputs", mlp.inputs, dtype, inverse=False)
+    for index, (layer, sigma) in enumerate(zip(params, mlp.activations, strict=True)):
+        into, out = widths[index : index + 2]
+        arrays = layer[:4]  # those that are not embeddings
+        known: Any = [None if a is None else _known(a, computed, dtype, out) for a in arrays]
+        weight, bias, scale, shift = known
+        name = f"layer_{index}"
+        steps.append(Affine(name, np.ascontiguousarray(weight[:into]), bias))
+        if scale is not None:
+            steps += [Normalize(out), Rescale(name, None, scale, shift)]
+        steps += _activation(function, name, sigma, out)
+        inner = 0 < index < len(params) - 1
+        if mlp.residual and inner and into == out and mlp.sizes[index] == mlp.sizes[index + 1]:
+            steps.append(Residual())
+    steps += _scaling(function, "outputs", mlp.outputs, dtype, inverse=True)
+    if final == "softmax":
+        steps.append(Softmax(log=False))
+    elif final == "sigmoid":
+        steps.append(Elementwise("sigmoid"))
+    return Steps(mlp.sizes[0], mlp.sizes[-1], dtype, steps)
+
+
+def _widths(net: MLP) -> list[int]:
+    """The active neurons of each layer."""
+    hidden = net.sizes[1:-1] if net.active is None else np.asarray(net.active).tolist()
+    return [net.sizes[0], *hidden, net.sizes[-1]]
+
+
+def _known(array: Any, computed: np.dtype, dtype: np.dtype, features: int) -> np.ndarray:
+    """The first features of an array, as they are computed with."""
+    rounded = np.asarray(array).astype(computed)
+    return np.ascontiguousarray(rounded[..., :features], dtype)
+
+
+def _activation(function: str, name: str, sigma: Any, features: int) -> list[Step]:
+    found = name_of(sigma)
+    if found == "identity":
+        return []
+    if found in ("softmax", "log_softmax"):
+        return [Softmax(log=found == "log_softmax")]
+    if found == "standardize":
+        return [Normalize(features)]
+    if found in FORMULAS or found == "tanh":
+        return [Elementwise(found)]
+    rule = f"the activation of {name} must be one that mlp takes by name"
+    raise ValueError(f"{function}: {rule}; got {getattr(sigma, '__name__', sigma)!r}")
+
+
+def _scaling(
+    function: str, name: str, scaler: Scaler | None, dtype: np.dtype, *, inverse: bool
+) -> list[Step]:
+    """A scaler as a step, its numbers formed in float64."""
+    if scaler is None:
+        return []
+    low: Any = 0.0
+    high: Any = 1.0
+    if isinstance(scaler, MinMaxScaler):
+        location = scaler.minimum
+        low, high = np.asarray(scaler.feature_range, np.float64)
+    elif isinstance(scaler, StandardScaler):
+        location = scaler.mean
+    elif isinstance(scaler, RobustScaler):
+        location = scaler.median
+    else:
+        rule = f"{name} must be scaled linearly (to_stablehlo takes every scaler)"
+        raise ValueError(f"{function}: {rule}; got {type(scaler).__name__}")
+    location, scale = np.asarray(location, np.float64), np.asarray(scaler.scale, np.float64)
+    scale = scale / (high - low)
+    low = np.full_like(location, low)
+    given = (low, scale, location) if inverse else (location, 1 / scale, low)
+    subtract, factor, add = (values.astype(dtype) for values in given)
+    zero = np.zeros_like(subtract)
+    absent = [np.array_equal(values, zero) for values in (subtract, add)]
+    return [Rescale(name, None if absent[0] else subtract, factor, None if absent[1] else add)]
