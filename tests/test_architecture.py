@@ -23,7 +23,7 @@ FLOORS = [
     {"training"},
     {"sweeps"},
     {"cross_validation"},
-    {"export", "loggers", "plots", "sklearn", "tuning"},
+    {"export", "interop", "loggers", "plots", "sklearn", "tuning"},
     {"__init__", "__main__"},
 ]
 
@@ -40,6 +40,10 @@ INSIDE = {
         *["c_header", "numpy_source", "onnx_graph", "stablehlo", "__init__"],
     ],
     "files": ["leaves", "archive", "__init__"],
+    "interop": [
+        *["functions", "steps", "network", "state_dict", "torch_scaling", "torch", "sklearn"],
+        *["keras_gelu", "keras", "flax", "equinox", "safetensors", "__init__"],
+    ],
     "metrics": ["common", "labels", "classification", "ranking", "regression", "__init__"],
     "networks": [
         *["dense", "embeddings", "weights", "summary", "model", "units", "arguments", "mlp"],
@@ -188,7 +192,7 @@ def test_importing_fnn_starts_no_backend():
 
 
 def test_importing_fnn_imports_nothing_of_the_extras():
-    extras = {"optax", "chex", "sklearn", "matplotlib", "tqdm", "flax", "torch", "onnx"}
+    extras = {"optax", "chex", "sklearn", "matplotlib", "tqdm", "flax", "torch", "keras", "onnx"}
     out = run_python(f"import fnn, sys; print(sorted({extras!r} & set(sys.modules)))")
     assert out.strip() == "[]"
 

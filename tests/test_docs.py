@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn import export, loggers, plots, tuning
+from fnn import export, interop, loggers, plots, tuning
 from fnn import sklearn as estimators
 
 PUBLIC = {name: getattr(fnn, name) for name in fnn.__all__}
@@ -25,7 +25,7 @@ NAMES = {"fnn": fnn, "jax": jax, "jnp": jnp, "np": np, "partial": partial}
 def documented():
     """Public functions, and public methods of public classes."""
     yield from FUNCTIONS.items()
-    for owner in (export, loggers, plots, tuning, estimators):
+    for owner in (export, interop, loggers, plots, tuning, estimators):
         for name in owner.__all__:
             yield f"{owner.__name__}.{name}", getattr(owner, name)
     for name, value in PUBLIC.items():
@@ -39,9 +39,13 @@ def documented():
 @pytest.mark.parametrize(
     ("name", "value"), list(documented()), ids=lambda v: v if isinstance(v, str) else ""
 )
-def test_examples_in_the_docstring_run(name, value):
+def test_examples_in_the_docstring_run(name, value, monkeypatch):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
+    if name.startswith("fnn.interop."):
+        library = name.split("_")[-1].replace("nnx", "flax")
+        monkeypatch.setenv("KERAS_BACKEND", "jax")  # which is read once
+        pytest.importorskip(library)
     module = inspect.getmodule(value)
     names = {**PUBLIC, **vars(module), **NAMES}
     source = doctest.DocTestFinder(recurse=False).find(value, name, globs=names)

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 SUBMODULES = [
-    *["activations", "export", "initializers", "loggers", "losses", "metrics", "plots"],
+    *["activations", "export", "initializers", "interop", "loggers", "losses", "metrics", "plots"],
     *["schedules", "tuning"],
 ]
 # what pages need beside the extra `test`

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from fnn._core import checks
-from fnn.files import write_whole
+from fnn.files import written_whole
 
 
 def checked_path(function: str, path: str | os.PathLike | None) -> Path | None:
@@ -19,4 +19,4 @@ def checked_path(function: str, path: str | os.PathLike | None) -> Path | None:
 def write(path: Path | None, contents: bytes) -> None:
     """Writes a file whole or not at all, if there is a path."""
     if path is not None:
-        write_whole(path, contents)
+        written_whole(path, lambda file: file.write(contents))

@@ -87,12 +87,7 @@ def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
         raise TypeError(f"{name}: {rule}; got {metadata!r}: {error}") from None
     rule = f"metadata and paths of leaves must fit {_LONGEST} bytes"
     checks.require(len(text) <= _LONGEST, name, rule, len(text))
-    try:
-        _written_whole(path, lambda file: _write(file, text, arrays))
-    except OSError as error:
-        raise CheckpointError(
-            f"save: {path} could not be written, and what was there is as it was: {error}"
-        ) from error
+    saved_whole(name, path, lambda file: _write(file, text, arrays))
 
 
 def load(path: str | os.PathLike, *, like: Any) -> Any:
@@ -174,17 +169,26 @@ def _bytes(array: np.ndarray) -> memoryview:
 # Writing
 
 
-def write_whole(path: Path, contents: bytes) -> None:
-    """A file of these bytes, written as `save` writes its own.
+def saved_whole(function: str, path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """`written_whole` for the function of that name.
 
     Raises:
-      OSError: It could not be written; the old file is intact.
+      CheckpointError: It could not be written; what was at `path` is as it was.
     """
-    _written_whole(path, lambda file: file.write(contents))
+    try:
+        written_whole(path, write)
+    except OSError as error:
+        raise CheckpointError(
+            f"{function}: {path} could not be written, and what was there is as it was: {error}"
+        ) from error
 
 
-def _written_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Makes a file beside `path` and puts it in its place."""
+def written_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Makes a file beside `path`, lets `write` fill it, and puts it in its place.
+
+    Raises:
+      OSError: It could not be written; what was at `path` is as it was.
+    """
     partial = path.with_name(f"{secrets.token_hex(8)}{TEMPORARY}")
     try:
         with open(partial, "xb") as file:
