@@ -35,6 +35,7 @@ The chapters, with the names of each; `help(fnn.mlp)` and so on say more:
     Files           save, load, load_metadata; `fnn.export` for where no JAX is
     Tools           `fnn.loggers`, `fnn.tuning` (Optuna), `fnn.sklearn`
     Pictures        `fnn.plots`, which needs matplotlib
+    Other libraries `fnn.interop`: PyTorch, scikit-learn, Keras, Flax, Equinox
 """
 
 from fnn import activations, initializers, losses, metrics, schedules

@@ -79,13 +79,12 @@ def from_equinox(module: Any) -> tuple[MLP, tuple[Layer, ...]]:
     mlp((4, 8, 1))
     """
     name = "from_equinox"
-    nn = library(name, "equinox").nn
+    equinox = library(name, "equinox")
+    nn, kind = equinox.nn, type(module)
     rule = "it must be an equinox.nn.MLP or an equinox.nn.Sequential"
-    checks.require(isinstance(module, (nn.MLP, nn.Sequential)), name, rule,
-                   type(module).__name__, TypeError)  # fmt: skip
-    if isinstance(module, nn.MLP):
-        return network_of(name, _steps_of_mlp(name, module, ""))
-    return network_of(name, _steps(name, nn, module, ""))
+    checks.require(kind in (nn.MLP, nn.Sequential), name, rule, kind.__name__, TypeError)
+    of_kind = _steps_of_mlp if kind is nn.MLP else _steps
+    return network_of(name, of_kind(name, equinox, module, ""))
 
 
 def _layer(equinox: Any, step: Step) -> Any:
@@ -112,14 +111,14 @@ def _attribute(layer: Any, name: str) -> Any:
     return getattr(layer, name)
 
 
-def _steps(function: str, nn: Any, module: Any, prefix: str) -> list[Step]:
-    steps = []
+def _steps(function: str, equinox: Any, module: Any, prefix: str) -> list[Step]:
+    nn, steps = equinox.nn, []
     for index, layer in enumerate(module.layers):
         where = where_is(f"{prefix}{index}", layer)
         if type(layer) is nn.Sequential:
-            steps += _steps(function, nn, layer, f"{prefix}{index}.")
+            steps += _steps(function, equinox, layer, f"{prefix}{index}.")
         elif type(layer) is nn.MLP:
-            steps += _steps_of_mlp(function, layer, f"{prefix}{index}.")
+            steps += _steps_of_mlp(function, equinox, layer, f"{prefix}{index}.")
         elif type(layer) is not nn.Identity:
             steps.append(_step(function, nn, layer, where))
     return steps
@@ -143,7 +142,7 @@ def _step(function: str, nn: Any, layer: Any, where: str) -> Step:
     raise unknown(function, where)
 
 
-def _steps_of_mlp(function: str, module: Any, prefix: str) -> list[Step]:
+def _steps_of_mlp(function: str, equinox: Any, module: Any, prefix: str) -> list[Step]:
     linears = list(module.layers)
     if getattr(module, "scan", False) and module.depth > 0:
         first, hidden, last = linears
@@ -157,12 +156,25 @@ def _steps_of_mlp(function: str, module: Any, prefix: str) -> list[Step]:
         steps.append(_linear(function, linear, where))
         name = "activation" if index < module.depth else "final_activation"
         sigma = getattr(module, name)
-        if module.depth > 0:  # without hidden layers it calls neither
-            size = steps[-1].weight.shape[1]  # pyright: ignore[reportAttributeAccessIssue]
-            if sigma is not linear_default:
-                sigma = _of_neurons(function, f"{prefix}{name}", sigma, size)
-                steps.append(Function(sigma, where))
+        is_called = module.depth > 0 or _calls_final_activation(equinox, module)
+        if is_called and sigma is not linear_default:
+            sigma = _of_neurons(function, f"{prefix}{name}", sigma, linear.out_features)
+            steps.append(Function(sigma, where))
     return steps
+
+
+def _calls_final_activation(equinox: Any, module: Any) -> bool:
+    """Whether an `MLP` without hidden layers does so, in which versions of Equinox differ."""
+    calls = []
+
+    def noted(z: jax.Array) -> jax.Array:
+        calls.append(1)
+        return z
+
+    place = functools.partial(_attribute, name="final_activation")
+    x = jax.ShapeDtypeStruct((module.in_size,), module.layers[0].weight.dtype)
+    equinox.filter_eval_shape(equinox.tree_at(place, module, noted), x)
+    return bool(calls)
 
 
 def _of_neurons(function: str, where: str, sigma: Any, size: int) -> Any:

@@ -99,7 +99,7 @@ def from_flax(
         checks.require(variables is None, name, rule, "both", TypeError)
         return with_state(name, net, _state(_params_of(name, other), ""), np.asarray)
     rule = "it must be a flax.linen.Sequential with its variables, or variables and net"
-    is_sequence = isinstance(other, linen.Sequential)
+    is_sequence = type(other) is linen.Sequential
     checks.require(is_sequence, name, rule, type(other).__name__, TypeError)
     params = _params_of(name, variables)
     stats = variables.get("batch_stats", {})
@@ -153,7 +153,7 @@ def from_nnx(model: Any) -> tuple[MLP, tuple[Layer, ...]]:
     name = "from_nnx"
     nnx = library(name, "flax.nnx")
     rule = "it must be a flax.nnx.Sequential"
-    is_sequence = isinstance(model, nnx.Sequential)
+    is_sequence = type(model) is nnx.Sequential
     checks.require(is_sequence, name, rule, type(model).__name__, TypeError)
     return network_of(name, _nnx_steps(name, nnx, model, ""))
 

@@ -67,7 +67,7 @@ def to_keras(net: MLP, params: Params) -> Any:
     dtype = np.dtype(params[0].weight.dtype).name
     model = keras.Sequential([keras.Input((net.sizes[0],), dtype=dtype)])
     for step in steps:
-        for layer, arrays in _layers(name, keras.layers, step, dtype):
+        for layer, arrays in _layers(name, keras, step, dtype):
             model.add(layer)
             if arrays:
                 layer.set_weights(arrays)
@@ -101,8 +101,9 @@ def from_keras(model: Any) -> tuple[MLP, tuple[Layer, ...]]:
     return network_of(name, _steps(name, keras, model))
 
 
-def _layers(function: str, layers: Any, step: Step, dtype: str) -> list[tuple[Any, list[Any]]]:
+def _layers(function: str, keras: Any, step: Step, dtype: str) -> list[tuple[Any, list[Any]]]:
     """The layers of a step, each with its weights."""
+    layers = keras.layers
     if isinstance(step, Linear):
         arrays = [part for part in (step.weight, step.bias) if part is not None]
         size = step.weight.shape[1]
@@ -117,12 +118,12 @@ def _layers(function: str, layers: Any, step: Step, dtype: str) -> list[tuple[An
         if centre.any():
             parts.insert(0, (1.0, -centre))
         return [(layers.Rescaling(scale, shift, dtype=dtype), []) for scale, shift in parts]
-    return [(_function(function, layers, step, dtype), [])]
+    return [(_function(function, keras, step, dtype), [])]
 
 
-def _function(function: str, layers: Any, step: Function, dtype: str) -> Any:
-    sigma, name = step.sigma, name_of(step.sigma)
-    if name in _FUNCTIONS:
+def _function(function: str, keras: Any, step: Function, dtype: str) -> Any:
+    layers, sigma, name = keras.layers, step.sigma, name_of(step.sigma)
+    if name in _FUNCTIONS and hasattr(keras.activations, _FUNCTIONS[name]):  # older ones lack some
         return layers.Activation(_FUNCTIONS[name], dtype=dtype)
     if name == "gelu":
         from fnn.interop.keras_gelu import gelu_tanh
@@ -142,6 +143,7 @@ def _steps(function: str, keras: Any, model: Any) -> list[Step]:
     rule = "it must be a keras.Sequential or a functional keras.Model"
     is_sequence = isinstance(model, keras.Sequential)
     is_model = is_sequence or (isinstance(model, keras.Model) and hasattr(model, "operations"))
+    is_model &= type(model).__module__.startswith("keras.")  # and no class made of it
     checks.require(is_model, function, rule, type(model).__name__, TypeError)
     checks.require(model.built, function, "it must be built (model.build())", model.name)
     layers = [layer for layer in model.layers if type(layer) is not keras.layers.InputLayer]

@@ -63,7 +63,8 @@ def network_of(function: str, steps: list[Step]) -> tuple[MLP, tuple[Layer, ...]
     )
 
     def array(values: Any) -> Any:
-        return None if values is None else jnp.asarray(values).astype(dtype)
+        # a copy, as the other library may write into its own
+        return None if values is None else jnp.array(np.asarray(values, dtype))
 
     params = []
     for part in parts:

@@ -124,4 +124,5 @@ def _by_number(prefix: str) -> list:
 
 
 def _placed(array: np.ndarray) -> jax.Array:
-    return jnp.asarray(array.astype(jax.dtypes.canonicalize_dtype(array.dtype)))
+    # a copy, as the other library may write into its own
+    return jnp.array(array.astype(jax.dtypes.canonicalize_dtype(array.dtype)))

@@ -118,8 +118,7 @@ def from_torch(other: Any, *, net: MLP | None = None) -> tuple[MLP, tuple[Layer,
     rule = "net is for a state dict; a module has its own structure"
     checks.require(net is None, name, rule, "both", TypeError)
     rule = "it must be a torch.nn.Sequential or a state dict"
-    is_sequence = isinstance(other, torch.nn.Sequential)
-    checks.require(is_sequence, name, rule, type(other).__name__, TypeError)
+    checks.require(_is_sequence(torch.nn, other), name, rule, type(other).__name__, TypeError)
     return network_of(name, _steps(name, torch, other, ""))
 
 
@@ -167,11 +166,17 @@ def _steps(function: str, torch: Any, module: Any, prefix: str) -> list[Step]:
     nn, steps = torch.nn, []
     for name, layer in module.named_children():
         # of these very types, as those made of them compute something else
-        if type(layer) is nn.Sequential:
+        if _is_sequence(nn, layer):
             steps += _steps(function, torch, layer, f"{prefix}{name}.")
         elif type(layer) is not nn.Identity:
             steps.append(_step(function, nn, layer, where_is(f"{prefix}{name}", layer)))
     return steps
+
+
+def _is_sequence(nn: Any, module: Any) -> bool:
+    """Whether it is one that calls its layers in their order and does nothing else."""
+    forward = getattr(type(module), "forward", None)
+    return isinstance(module, nn.Sequential) and forward is nn.Sequential.forward
 
 
 def _step(function: str, nn: Any, layer: Any, where: str) -> Step:

@@ -147,6 +147,16 @@ def test_pipelines_and_scaled_targets_of_scikit_learn(scaler):
     assert_close(net.apply(params, x), model.predict(x))
 
 
+def test_training_an_estimator_further_does_not_change_the_network():
+    x = np.random.default_rng(5).normal(size=(20, 64)).astype(np.float32)
+    model = MLPRegressor(hidden_layer_sizes=(64, 64), max_iter=1).fit(x, x[:, 0])
+    net, params = from_sklearn(model)
+    before = np.array(net.apply(params, x))
+    for _ in range(5):
+        model.partial_fit(x, x[:, 0])
+    np.testing.assert_array_equal(net.apply(params, x), before)
+
+
 def test_an_estimator_can_be_trained_further():
     net = fnn.mlp((4, 6, 1))
     params = params_of(net)

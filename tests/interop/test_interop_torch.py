@@ -214,6 +214,23 @@ def test_modules_without_a_counterpart_are_refused_by_name(case):
     assert_refused(lambda: from_torch(module), "from_torch", *texts)
 
 
+class Stack(nn.Sequential):
+    """Called as any other one."""
+
+
+class Residual(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+def test_a_sequence_that_does_more_is_refused():
+    net, _ = from_torch(Stack(LINEAR, Stack(nn.ReLU())))
+    assert net == fnn.mlp((4, 3), output="relu")
+    other = nn.Sequential(Residual(nn.Linear(4, 4)), LINEAR)
+    assert_refused(lambda: from_torch(other), "layer '0', a Residual")
+    assert_refused(lambda: from_torch(Residual(LINEAR)), "got Residual", error=TypeError)
+
+
 def test_what_is_no_sequence_is_refused():
     assert_refused(lambda: from_torch(LINEAR), "Sequential", "Linear", error=TypeError)
     net = fnn.mlp((4, 3))
