@@ -13,6 +13,7 @@ from matplotlib.image import imread
 
 import fnn
 from fnn import __main__
+from fnn.cli import demo
 from fnn.training import train as driver
 
 
@@ -119,7 +120,7 @@ def test_help_tells_what_it_does_and_every_option(capsys):
     assert end.value.code == 0
     printed = capsys.readouterr().out
     for word in ("python -m fnn", "digits", "diabetes", "--seed", "--epochs", "--output",
-                 "--no-progress", "scikit-learn", "picture", "Ctrl-C"):  # fmt: skip
+                 "--no-progress", "scikit-learn", "picture", "Ctrl-C", "train --help"):  # fmt: skip
         assert word in printed
 
 
@@ -180,5 +181,5 @@ def test_a_missing_package_is_told_in_one_line_with_the_extra(package, tmp_path,
 def test_an_existing_picture_survives_the_check_and_is_not_emptied(tmp_path):
     path = tmp_path / "old.png"
     path.write_bytes(b"old")
-    __main__.check_writable(path)
+    demo.check_writable(path)
     assert path.read_bytes() == b"old"
