@@ -33,11 +33,7 @@ def refused(capsys, *arguments):
         ("a,b\n1,2\n3\n", "b", r"data\.csv: every line must have 2 values, .*; got 1 in line 3"),
         ("a,b\n1,2\n3,4\n", "c", "table: the table must have a column .*; it has a, b; got 'c'"),
         ("a,b\n1,x\n2,x\n", "b", "target 'b' must have two values at least; got only 'x'"),
-        (
-            "a,b\n1e300,2.5\n2,3.5\n3,7\n4,8\n",
-            "b",
-            "column 'a' must hold numbers up to 1e\\+30; got 1e\\+300",
-        ),
+        ("a,b\n1e300,2\n2,3\n3,7\n4,8\n", "b", "column 'a' must hold numbers up to .*; got 1e.300"),
         ("a,b\n1,\n2,NA\n", "b", "target 'b' must have values; got nothing but missing ones"),
     ],
 )
