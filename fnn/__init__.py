@@ -33,7 +33,7 @@ The chapters, with the names of each; `help(fnn.mlp)` and so on say more:
                     root_mean_squared_error, r2 (`fnn.metrics`)
     Many networks   sweep, product, lanes, halving; cross_validate
     Files           save, load, load_metadata; `fnn.export` for where no JAX is
-    Tools           `fnn.loggers`, `fnn.tuning` (Optuna), `fnn.sklearn`
+    Tools           `fnn.loggers`, `fnn.tuning` (Optuna, populations), `fnn.sklearn`
     Pictures        `fnn.plots`, which needs matplotlib
     Other libraries `fnn.interop`: PyTorch, scikit-learn, Keras, Flax, Equinox
 """

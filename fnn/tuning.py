@@ -1,15 +1,20 @@
-"""Optuna's trials as lanes of sweeps: a batch of suggestions at a time, in one compiled program."""
+"""Settings that are searched for sweep by sweep: by Optuna, or by population-based training.
+
+All sweeps of a search have one shape, so they run one compiled program.
+"""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from fnn._core import checks
 from fnn.sweeps.result import Sweep
 from fnn.training.fit import Fit
+from fnn.training.state import FitState
 
-__all__ = ["tune"]
+__all__ = ["Evolution", "evolve", "tune"]
 
 
 def tune(
@@ -101,13 +106,152 @@ def _check(study: Any, distributions: Any, run: Any) -> None:
 
 def _checked_sign(runs: Any, lanes: int, minimizes: bool) -> int:
     """1 where a lower monitor is better, -1 where a higher one is."""
-    rule = "run must return a Sweep"
-    checks.require(isinstance(runs, Sweep), "tune", rule, type(runs).__name__, TypeError)
-    rule = f"the sweep must have a lane for each of the {lanes} settings"
-    checks.require(len(runs) == lanes, "tune", rule, f"{len(runs)} lanes")
+    _check_lanes("tune", runs, lanes)
     plan = runs.problem.plan
     better = "minimize" if plan.sign == 1 else "maximize"
     rule = f"the direction of the study must be {better!r}, as that is better for {plan.monitor}"
     got = "minimize" if minimizes else "maximize"
     checks.require(minimizes == (plan.sign == 1), "tune", rule, repr(got))
     return plan.sign
+
+
+class Evolution(NamedTuple):
+    """The result of `evolve`."""
+
+    runs: Sweep
+    """That of the last round. Its states have gone through all rounds."""
+    settings: dict[str, np.ndarray]
+    """By name, those of each round, `(rounds, lanes)`."""
+    parents: np.ndarray
+    """int, `(rounds, lanes)`: the lane whose state each lane began with; its own number where it
+    went on."""
+    values: np.ndarray
+    """The monitor after each round, `(rounds, lanes)`; NaN where a lane has diverged."""
+
+
+def evolve(
+    run: Callable[[dict[str, np.ndarray], FitState | None], Sweep],
+    settings: Mapping[str, Any],
+    *,
+    key: jax.Array,
+    rounds: int,
+    share: float = 0.25,
+    factor: float = 1.25,
+) -> Evolution:
+    """Population-based training: between rounds the worst lanes go on from the best ones.
+
+    Lanes are compared by the latest value of their monitor. Each of the worst takes the state of
+    one of the best, chosen at random, and its settings, each multiplied or divided by `factor` at
+    random. Lanes that diverged are among the worst. A lane keeps its own key, so copies differ in
+    dropout, and the settings of a lane become a schedule.
+
+    Args:
+      run: A function of the settings, arrays `(lanes,)` by name, and of the states to continue
+        from, None in the first round, to a `Sweep` with a lane for each:
+        `sweep(..., key=None if state else key, state=state, epochs=5)`.
+      settings: The first ones, numbers > 0 by name, `(lanes,)` each.
+      key: A PRNG key, which decides what is chosen at random.
+      rounds: How many sweeps to run, >= 1. It ends early if one is interrupted.
+      share: How many lanes are among the worst and among the best, in (0, 0.5]; one at least.
+      factor: By what settings change, > 1.
+    Returns:
+      An `Evolution`.
+    Raises:
+      ValueError, TypeError: An argument is not as described here.
+    Source: Jaderberg et al. 2017, arXiv:1711.09846 (truncation selection, perturbation).
+
+    >>> x = np.linspace(-1, 1, 32)[:, None]
+    >>> def run(settings, state):
+    ...     return fnn.sweep(
+    ...         fnn.mlp((1, 1)), fnn.squared_error, fnn.sgd(settings["rate"]), (x, 3 * x),
+    ...         key=None if state else jax.random.key(0), state=state, epochs=2, progress=False,
+    ...     )
+    >>> found = evolve(run, {"rate": [1e-4, 1e-3, 1e-2, 1e-1]}, key=jax.random.key(1), rounds=2)
+    >>> print(found.parents)
+    [[0 1 2 3]
+     [3 1 2 3]]
+    """
+    name = "evolve"
+    rule = "run must be a function of settings and state"
+    checks.require(callable(run), name, rule, repr(run), TypeError)
+    settings = _checked_settings(settings)
+    lanes = len(next(iter(settings.values())))
+    key = checks.key(name, key)
+    rounds = checks.count(name, "rounds", rounds)
+    share = float(checks.one_real(name, "share", share, above=0, at_most=0.5))
+    factor = float(checks.one_real(name, "factor", factor, above=1))
+    parents = np.arange(lanes)
+    made, state = [], None
+    for number in range(rounds):
+        runs = run(settings, state)
+        _check_lanes(name, runs, lanes)
+        values = _latest(runs)
+        made.append((settings, parents, values))
+        if number == rounds - 1 or not runs.finished.all():
+            break
+        ranked = np.argsort(np.nan_to_num(runs.problem.plan.sign * values, nan=np.inf))
+        parents = _parents(jax.random.fold_in(key, 2 * number), ranked, values, share)
+        moved = parents != np.arange(lanes)
+        up = jax.random.bernoulli(
+            jax.random.fold_in(key, 2 * number + 1), shape=(len(settings), lanes)
+        )
+        changes = np.where(moved, np.where(up, factor, 1 / factor), 1)
+        settings = {
+            name: values[parents] * change
+            for (name, values), change in zip(settings.items(), changes, strict=True)
+        }
+        state = _inherited(runs.state, parents)
+    known, lineage, reached = zip(*made, strict=True)
+    by_name = {name: np.stack([one[name] for one in known]) for name in settings}
+    return Evolution(runs, by_name, np.stack(lineage), np.stack(reached))
+
+
+def _parents(key: jax.Array, ranked: np.ndarray, values: np.ndarray, share: float) -> np.ndarray:
+    """The lane from which each one goes on."""
+    lanes = np.arange(len(values))
+    there = int(np.isfinite(values).sum())
+    number = min(max(1, int(share * len(lanes))), there)
+    if number == 0 or number == len(lanes):
+        return lanes
+    worst = ranked[min(there, len(lanes) - number) :]
+    chosen = np.asarray(jax.random.randint(key, (len(worst),), 0, number))
+    parents = lanes.copy()
+    parents[worst] = ranked[:number][chosen]
+    return parents
+
+
+def _latest(runs: Sweep) -> np.ndarray:
+    """The monitor of each lane at its last epoch, NaN where it has diverged."""
+    values = np.asarray(runs.state.latest[runs.problem.plan.monitor], np.float64)
+    return np.where(np.asarray(runs.diverged_at) >= 0, np.nan, values)
+
+
+def _inherited(state: FitState, parents: np.ndarray) -> FitState:
+    """The states of the parents, each with the keys of the lane itself."""
+    keys, order_key = state.train.key, state.order_key
+    bare = state._replace(train=state.train._replace(key=None), order_key=None)
+    taken = jax.tree.map(lambda leaf: leaf[parents], bare)
+    return taken._replace(train=taken.train._replace(key=keys), order_key=order_key)
+
+
+def _checked_settings(settings: Any) -> dict[str, np.ndarray]:
+    rule = "settings must be a dict of numbers (lanes,) by name, at least one"
+    is_dict = isinstance(settings, Mapping) and len(settings) > 0
+    checks.require(is_dict, "evolve", rule, repr(settings), TypeError)
+    found = {
+        name: np.asarray(checks.real("evolve", f"settings[{name!r}]", values, rank=0, above=0))
+        for name, values in settings.items()
+    }
+    shapes = {name: values.shape for name, values in found.items()}
+    same = len(set(shapes.values())) == 1 and all(len(shape) == 1 for shape in shapes.values())
+    rule = "settings must have one number for each lane, two lanes at least"
+    fits = same and next(iter(shapes.values()))[0] > 1
+    checks.require(fits, "evolve", rule, f"shapes {shapes}")
+    return found
+
+
+def _check_lanes(function: str, runs: Any, lanes: int) -> None:
+    rule = "run must return a Sweep"
+    checks.require(isinstance(runs, Sweep), function, rule, type(runs).__name__, TypeError)
+    rule = f"the sweep must have a lane for each of the {lanes} settings"
+    checks.require(len(runs) == lanes, function, rule, f"{len(runs)} lanes")
