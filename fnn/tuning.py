@@ -182,19 +182,18 @@ def evolve(
     factor = float(checks.one_real(name, "factor", factor, above=1))
     parents = np.arange(lanes)
     made, state = [], None
-    for number in range(rounds):
+    while True:
         runs = run(settings, state)
         _check_lanes(name, runs, lanes)
         values = _latest(runs)
         made.append((settings, parents, values))
-        if number == rounds - 1 or not runs.finished.all():
+        if len(made) == rounds or not runs.finished.all():
             break
         ranked = np.argsort(np.nan_to_num(runs.problem.plan.sign * values, nan=np.inf))
-        parents = _parents(jax.random.fold_in(key, 2 * number), ranked, values, share)
+        of_parents, of_settings = jax.random.split(jax.random.fold_in(key, len(made)))
+        parents = _parents(of_parents, ranked, values, share)
         moved = parents != np.arange(lanes)
-        up = jax.random.bernoulli(
-            jax.random.fold_in(key, 2 * number + 1), shape=(len(settings), lanes)
-        )
+        up = jax.random.bernoulli(of_settings, shape=(len(settings), lanes))
         changes = np.where(moved, np.where(up, factor, 1 / factor), 1)
         settings = {
             name: values[parents] * change
