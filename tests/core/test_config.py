@@ -90,7 +90,8 @@ def config_classes():
     modules = [
         importlib.import_module(module.name)
         for module in pkgutil.walk_packages(fnn.__path__, "fnn.")
-        if not module.name.endswith("__main__")
+        # the others import another library when they are imported
+        if not module.name.endswith(("__main__", "interop.keras_gelu", "interop.torch_scaling"))
     ]
     classes = {
         value
