@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fnn._core import checks
+from fnn.files import written_whole
 
 __all__ = ["Logger", "csv_logger", "mlflow_logger", "tensorboard_logger", "wandb_logger"]
 
@@ -149,11 +150,12 @@ class _CsvFile:
         kept = []
         if step > 0 and self._path.exists():
             with self._path.open(newline="") as file:
-                header, *rows = csv.reader(file)
+                header, *rows = list(csv.reader(file)) or [columns]
             rule = f"{self._path}, which is continued, must have the columns {', '.join(columns)}"
             checks.require(header == columns, "csv_logger", rule, ", ".join(header))
             kept = [row for row in rows if int(row[0]) < step]
-        self._path.write_text("".join(map(_line, [columns, *kept])), newline="")
+        text = "".join(map(_line, [columns, *kept]))
+        written_whole(self._path, lambda file: file.write(text.encode()))
         self._columns = columns
 
 

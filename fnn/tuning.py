@@ -41,7 +41,7 @@ def tune(
       batches: How many sweeps to run, >= 1. It ends early if one is interrupted.
       lanes: How many trials to a sweep, >= 1.
     Returns:
-      The best lane's run; None where none has a value.
+      The run of the best trial, among those that are neither pruned nor failed; None without any.
     Raises:
       ImportError: Optuna is not installed.
       ValueError, TypeError: An argument is not as described here. Then, and where `run` raises, the
@@ -72,21 +72,21 @@ def tune(
             raise
         monitor = runs.problem.plan.monitor
         values = np.asarray(runs.state.best_value[monitor], float)
-        diverged = np.asarray(runs.diverged_at) >= 0
+        dropped, diverged = runs.dropped_at >= 0, np.asarray(runs.diverged_at) >= 0
+        complete = runs.finished & ~dropped & ~diverged & np.isfinite(values)
         for lane, trial in enumerate(trials):
             reported = runs.history[monitor][lane, : runs.epochs[lane]]
             for epoch in np.flatnonzero(np.isfinite(reported)).tolist():
                 trial.report(float(reported[epoch]), epoch)
-            if runs.dropped_at[lane] >= 0:
-                study.tell(trial, state=TrialState.PRUNED)
-            elif diverged[lane] or not runs.finished[lane] or not np.isfinite(values[lane]):
-                study.tell(trial, state=TrialState.FAIL)
-            else:
+            if complete[lane]:
                 study.tell(trial, float(values[lane]))
-        reached = np.where(np.isfinite(values), sign * values, np.inf)
+            else:
+                state = TrialState.PRUNED if dropped[lane] else TrialState.FAIL
+                study.tell(trial, state=state)
+        reached = np.where(complete, sign * values, np.inf)
         if reached.min() < best_value:
             best, best_value = runs.lane(int(reached.argmin())), reached.min()
-        if not (runs.finished | (runs.dropped_at >= 0)).all():
+        if not (runs.finished | dropped).all():
             break
     return best
 

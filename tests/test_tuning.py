@@ -71,8 +71,9 @@ def test_dropped_lanes_are_pruned_and_diverged_ones_failed():
     lengths = [len(trial.intermediate_values) for trial in known.trials]
     assert sorted(lengths) == [2] * 6 + [8] * 2
     known = study()
-    tune(known, RATES, lambda s: run({"rate": s["rate"] * 1e35}), batches=2, lanes=2)
+    best = tune(known, RATES, lambda s: run({"rate": s["rate"] * 1e35}), batches=2, lanes=2)
     assert [trial.state for trial in known.trials] == [FAIL] * 4
+    assert best is None
 
 
 def test_a_higher_monitor_is_maximized():

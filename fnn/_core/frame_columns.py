@@ -31,6 +31,7 @@ def opened(function: str, frame: Any) -> Any:
 
 
 def column_of(function: str, frame: Any, name: str) -> Any:
+    """The column of that name, which must be there."""
     rule = f"frame must have a column {name!r}"
     checks.require(name in frame.columns, function, rule, ", ".join(map(str, frame.columns)))
     return frame[name]
