@@ -31,6 +31,7 @@ The chapters, with the names of each; `help(fnn.mlp)` and so on say more:
     Evaluation      evaluate; accuracy, precision, recall, f1, roc_auc,
                     confusion_matrix, mean_absolute_error, mean_squared_error,
                     root_mean_squared_error, r2 (`fnn.metrics`)
+    Many devices    data_mesh, shard_data: `fit`, `train` and `evaluate` on all of them
     Many networks   sweep, product, lanes, halving; cross_validate
     Files           save, load, load_metadata; `fnn.export` for where no JAX is
     Tools           `fnn.loggers`, `fnn.tuning` (Optuna, populations), `fnn.sklearn`
@@ -56,6 +57,7 @@ from fnn.losses import (
     softmax_cross_entropy,
     squared_error,
 )
+from fnn.meshes import data_mesh, shard_data
 from fnn.metrics import (
     accuracy,
     confusion_matrix,
@@ -171,6 +173,7 @@ __all__ = [
     "cosine_decay",
     "cross_entropy",
     "cross_validate",
+    "data_mesh",
     "diagnose",
     "early_stopping",
     "encode",
@@ -206,6 +209,7 @@ __all__ = [
     "save",
     "schedules",
     "sgd",
+    "shard_data",
     "sigmoid",
     "sigmoid_cross_entropy",
     "softmax",

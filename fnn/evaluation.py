@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 
 from fnn._core import checks
-from fnn._core.dataset import Data, Dataset, Subset, dataset
+from fnn._core.dataset import Data, Dataset, Sharded, Subset, dataset, selected, sharded
 from fnn._core.jit_cache import compiled
 from fnn._core.partition import Structure, host_numbers, merge, split
 from fnn._core.reductions import weighted_mean
 from fnn._core.shapes import shapes_of
+from fnn._core.shards import in_blocks
 from fnn.activations import identity, sigmoid, softmax
 from fnn.networks.mlp import MLP
 from fnn.networks.units import centred, losses_of, raw_outputs, scaled_outputs_of
@@ -68,7 +69,7 @@ def evaluate(
     metrics = checked_metrics(name, net, metrics)
     params = jax.tree.map(lambda leaf: checks.numbers(name, "params", leaf), params)
     check_measures(name, net, params, data, metrics)
-    traced, structure = split(name, (net, params, data, metrics))
+    traced, structure = split(name, (net, params, sharded(data), metrics))
     with host_numbers():
         scores = _evaluate(structure, traced, batch_size)
     return {metric: scores[metric] for metric in metrics}  # jit sorts dicts
@@ -77,7 +78,8 @@ def evaluate(
 @compiled(0, 2)
 def _evaluate(structure: Structure, traced: list, batch_size: int | None) -> dict[str, jax.Array]:
     net, params, data, metrics = merge(structure, traced)
-    return measure(net, metrics, predict(net, params, data, batch_size), data)
+    outputs = predict(net, params, data, batch_size)
+    return measure(net, metrics, outputs, selected(data))
 
 
 def predict(net: Network, params: Params, data: Data, batch_size: int | None) -> jax.Array:
@@ -90,6 +92,8 @@ def predict(net: Network, params: Params, data: Data, batch_size: int | None) ->
 
     if batch_size is None or batch_size >= rows:
         return outputs_for(given)
+    if isinstance(data, Sharded):
+        return in_blocks(data.shards, outputs_for, data.x, batch_size)
     fill = -rows % batch_size
     padded = jnp.pad(given, [(0, fill)] + [(0, 0)] * (given.ndim - 1), mode="edge")
     outputs = jax.lax.map(outputs_for, padded.reshape(-1, batch_size, *given.shape[1:]))

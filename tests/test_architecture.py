@@ -17,7 +17,17 @@ PACKAGE = ROOT / "fnn"
 FLOORS = [
     {"types"},
     {"_core"},
-    {"activations", "files", "frames", "initializers", "losses", "metrics", "scalers", "schedules"},
+    {
+        "activations",
+        "files",
+        "frames",
+        "initializers",
+        "losses",
+        "meshes",
+        "metrics",
+        "scalers",
+        "schedules",
+    },
     {"_host", "data", "networks", "optimizers"},
     {"evaluation"},
     {"training"},
@@ -33,7 +43,8 @@ FLOORS = [
 INSIDE = {
     "_core": [
         *["array_cache", "jit_cache", "display", "config", "dtypes", "partition", "quantiles"],
-        *["checks", "reductions", "shapes", "dataset", "frame_columns", "table", "__init__"],
+        *["processes", "checks", "reductions", "shapes", "shards", "dataset", "frame_columns"],
+        *["table", "__init__"],
     ],
     "_host": ["fingerprint", "checkpoints", "segments", "__init__"],
     "cli": [
@@ -67,8 +78,8 @@ INSIDE = {
     ],
     "sweeps/lanes_last": ["interpreter", "steps", "__init__"],
     "training": [
-        *["stopping", "control", "batches", "step", "packing", "problem", "state", "epochs"],
-        *["fit", "train", "diagnosis", "__init__"],
+        *["stopping", "control", "batches", "step", "packing", "problem", "state", "placement"],
+        *["epochs", "fit", "train", "diagnosis", "__init__"],
     ],
 }
 

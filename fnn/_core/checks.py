@@ -18,6 +18,7 @@ import numpy as np
 from jax.core import Tracer
 
 from fnn._core.array_cache import all_finite
+from fnn._core.processes import fetched, is_elsewhere
 
 INT32 = 2**31 - 1
 """The largest of JAX's integers at its default precision."""
@@ -32,8 +33,11 @@ def require(
 
 
 def concrete(value: Any) -> np.ndarray | None:
-    """The value as a NumPy array, or None for a tracer, whose values are not known."""
-    if isinstance(value, Tracer):
+    """The value as a NumPy array, or None for a tracer, whose values are not known.
+
+    None too for an array of which parts are on other processes' devices only.
+    """
+    if isinstance(value, Tracer) or is_elsewhere(value):
         return None
     return np.asarray(jax.device_get(value))
 
@@ -314,7 +318,7 @@ def finite(function: str, name: str, value: Any) -> None:
     """Raises ValueError where a concrete array holds NaN or infinity."""
     if isinstance(value, Tracer) or value.dtype.kind in "biu" or all_finite(value):
         return
-    known = np.asarray(jax.device_get(value))
+    known = np.asarray(jax.device_get(fetched(value)))
     good = np.isfinite(known)
     if not good.all():
         first = tuple(int(i) for i in np.argwhere(~good)[0])

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn._core import checks
+from fnn._core.shards import Shards, placed_alike, rows_at, shards_of
 from fnn.types import Array
 
 
@@ -44,7 +45,24 @@ class Subset(NamedTuple):
         return self.numbers.shape[0]
 
 
-Data = Dataset | Subset
+class Sharded(NamedTuple):
+    """A dataset whose rows lie on the devices of a mesh."""
+
+    x: Array
+    """`(rows, ...)`."""
+    y: Array
+    """`(rows, ...)`."""
+    weights: Array | None
+    """`(rows,)`."""
+    shards: Shards
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return self.x.shape[0]
+
+
+Data = Dataset | Subset | Sharded
 
 
 def dataset(function: str, name: str, data: Any) -> Any:
@@ -74,20 +92,44 @@ def dataset(function: str, name: str, data: Any) -> Any:
     return Dataset(x, y, weights)
 
 
+def sharded(data: Dataset) -> Data:
+    """The dataset as a `Sharded`, where the rows of x lie on the devices of a mesh."""
+    shards = shards_of(data.x)
+    if shards is None:
+        return data
+    x, y, weights = (placed_alike(shards, part) for part in data)
+    return Sharded(x, y, weights, shards)
+
+
+def on_devices(data: Any) -> Any:
+    """The data, or None, on a device; those that lie on a mesh, where they are."""
+    return data if isinstance(data, Sharded) else jax.device_put(data)
+
+
+def shards_of_batches(data: Data) -> int | None:
+    """The shards of which each batch takes equally many rows; None where it takes any rows."""
+    return data.shards.count if isinstance(data, Sharded) else None
+
+
 def take(data: Data, rows: Array | np.ndarray) -> tuple[jax.Array, jax.Array]:
     """The x and the y of these rows."""
+    if isinstance(data, Sharded):
+        x, y = (rows_at(data.shards, part, jnp.asarray(rows)) for part in data[:2])
+        return x, y
     return jnp.asarray(data.x)[rows], jnp.asarray(data.y)[rows]
 
 
 def selected(data: Data) -> Dataset:
     """The rows that count, as a dataset."""
-    return Dataset(*take(data, data.numbers), data.weights) if isinstance(data, Subset) else data
+    if isinstance(data, Subset):
+        return Dataset(*take(data, data.numbers), data.weights)
+    return Dataset(*data[:3])
 
 
 def selected_shapes(data: Data) -> Dataset:
     """`selected`, with the shape of x in its place where rows are chosen; nothing is computed."""
-    if isinstance(data, Dataset):
-        return data
+    if not isinstance(data, Subset):
+        return Dataset(*data[:3])
     x: Any = jax.ShapeDtypeStruct((data.rows, *data.x.shape[1:]), data.x.dtype)
     return Dataset(x, np.asarray(data.y)[np.asarray(data.numbers)], data.weights)
 

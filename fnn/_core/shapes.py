@@ -12,6 +12,7 @@ from jax.core import Tracer
 
 from fnn._core.array_cache import OncePerArray
 from fnn._core.partition import Structure, merge, split
+from fnn._core.processes import is_elsewhere
 
 # values of larger arrays are not compared: to read them would take as long as to trace
 _LARGE = 2**20
@@ -33,7 +34,7 @@ def shapes_of(asker: str, function: Callable, abstract: tuple, known: tuple = ()
     """
     traced, structure = split(asker, abstract)
     values, rest = split(asker, known)
-    if any(isinstance(value, Tracer) or np.size(value) > _LARGE for value in values):
+    if any(isinstance(v, Tracer) or np.size(v) > _LARGE or is_elsewhere(v) for v in values):
         call = functools.partial(_call, function, structure, known)
         return jax.eval_shape(call, traced)
     contents = rest, *map(_contents_once, values)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from fnn._core import checks
+from fnn._core.processes import fetched
 from fnn._host.fingerprint import differences
 from fnn.files import TEMPORARY, CheckpointError, load, load_metadata, save
 
@@ -44,6 +45,9 @@ class Checkpoints:
         self.folder = checks.path(function, "checkpoint", folder)
         self._arguments = arguments | {"precision": str(jax.dtypes.canonicalize_dtype(float))}
         self._keep, self._strict = keep, strict
+        self._writes = jax.process_index() == 0  # where several share the work
+        if not self._writes:
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for left in self.folder.glob(f"*{TEMPORARY}"):
@@ -92,7 +96,13 @@ class Checkpoints:
         return tree, found.metadata
 
     def write(self, done: int, tree: Any, metadata: dict[str, Any]) -> None:
-        """Writes one after so many epochs, and removes those that are too many."""
+        """Writes one after so many epochs, and removes those that are too many.
+
+        Of several processes, the first writes, and all have to call this.
+        """
+        tree = fetched(tree)
+        if not self._writes:
+            return
         path = self.folder / f"{done:010d}{_ENDING}"
         try:
             save(path, tree, metadata | {"arguments": self._arguments, "made_with": _made_with()})

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn._core.partition import is_number
+from fnn._core.processes import digest_on_devices, is_elsewhere
 
 _PARTIAL = (functools.partial, jax.tree_util.Partial)
 # whose functions are known by name alone
@@ -88,6 +89,8 @@ def _own(value: Any) -> str:
         return f"{value.dtype} {_numbers(np.asarray(jax.random.key_data(value)))}"
     if isinstance(value, jax.ShapeDtypeStruct):
         return f"{value.dtype}{value.shape}"
+    if is_elsewhere(value):
+        return f"{value.dtype}{value.shape} with digest {digest_on_devices(value)} on devices"
     if is_number(value):
         return _numbers(np.asarray(value))
     if isinstance(value, np.ndarray):

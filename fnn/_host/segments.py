@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fnn._core import checks
+from fnn._core.processes import in_touch, largest
 from fnn._host.checkpoints import Checkpoints
 
 # A segment is one call of the compiled program. It holds up to this many epochs, and as
@@ -162,6 +163,7 @@ def run_in_segments(
     with (
         _bar(function, epochs, done, outside.progress) as show,
         _interruptible() as interrupted,
+        in_touch(function),
     ):
         while True:
             to_end = min((end - done for end in ends if end > done), default=epochs)
@@ -180,8 +182,10 @@ def run_in_segments(
             leave = stopped or done == epochs or interrupted.is_set()
             leave |= now - started > outside.seconds
             due = now - saved > _CHECKPOINT_SECONDS if outside.every is None else done % every == 0
+            asked = max(1, min(8 * asked, int(seconds() / pace)))  # one measure errs
             try:
                 leave |= bool(outside.callback and outside.callback(done, shown))
+                asked, leave, due = largest(asked, leave, due)
             except BaseException:
                 due = True
                 raise
@@ -192,7 +196,6 @@ def run_in_segments(
                     saved = time.monotonic()
             if leave:
                 return done
-            asked = max(1, min(8 * asked, int(seconds() / pace)))  # one measure errs
 
 
 def is_finished(function: str, outside: HostOptions, done: int, stopped: bool, epochs: int) -> bool:

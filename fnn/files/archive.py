@@ -26,6 +26,7 @@ import jax
 import numpy as np
 
 from fnn._core import checks
+from fnn._core.processes import fetched, written_by_first
 from fnn.files.leaves import as_like, described, stored, template
 
 __all__ = ["CheckpointError", "load", "load_metadata", "save"]
@@ -48,7 +49,7 @@ def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
 
     It is written beside `path`, synced to the disk, and renamed: a reader of `path` finds the old
     file or the whole new one, also after a power cut. Two writers leave the whole file of one of
-    them.
+    them. A tree on devices of several processes is saved by the first one: all have to call this.
 
     Args:
       path: The file, replaced if it is there. Its folder must exist. Any name will do.
@@ -75,7 +76,7 @@ def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
     path = checks.path(name, "path", path)
     checks.require(path.name, name, "path must be a path with a file's name", path)
     leaves, arrays = [], []
-    for key_path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    for key_path, leaf in jax.tree_util.tree_leaves_with_path(fetched(tree)):
         description, array = described(name, jax.tree_util.keystr(key_path), leaf)
         leaves.append(description | {"digest": hashlib.sha256(_bytes(array)).hexdigest()})
         arrays.append(array)
@@ -87,7 +88,9 @@ def save(path: str | os.PathLike, tree: Any, metadata: Any = None) -> None:
         raise TypeError(f"{name}: {rule}; got {metadata!r}: {error}") from None
     rule = f"metadata and paths of leaves must fit {_LONGEST} bytes"
     checks.require(len(text) <= _LONGEST, name, rule, len(text))
-    saved_whole(name, path, lambda file: _write(file, text, arrays))
+    write = lambda: saved_whole(name, path, lambda file: _write(file, text, arrays))  # noqa: E731
+    elsewhere = CheckpointError(f"{name}: {path} could not be written by the first process")
+    written_by_first(tree, write, elsewhere)
 
 
 def load(path: str | os.PathLike, *, like: Any) -> Any:

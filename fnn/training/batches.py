@@ -1,13 +1,14 @@
 """The rows of an epoch: shuffled, and cut into batches."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn._core.dataset import Data, Subset
+from fnn._core.dataset import Data, Sharded, Subset, shards_of_batches
 from fnn._core.reductions import normalized
+from fnn._core.shards import rows_at
 
 # random bits per row, at least
 _RANDOM_BITS = 20
@@ -56,18 +57,48 @@ class EpochBatches(NamedTuple):
     the same."""
 
 
+def order_of(data: Data, key: jax.Array) -> jax.Array:
+    """A random order of the rows of data, int32 `(rows,)`.
+
+    Where batches take equally many rows from each shard, the first shard's rows come first, and so
+    on: each shard has an order of its own.
+    """
+    shards = shards_of_batches(data)
+    if shards is None:
+        return epoch_order(key, data.rows)
+    each = data.rows // shards
+    orders = jax.vmap(lambda key: epoch_order(key, each))(jax.random.split(key, shards))
+    return (orders + each * jnp.arange(shards, dtype=np.int32)[:, None]).reshape(-1)
+
+
 def in_batches(data: Data, order: jax.Array, batch_size: int) -> EpochBatches:
     """The rows in this order, cut into batches."""
-    batches = -(-data.rows // batch_size)
-    fill = batches * batch_size - data.rows
-    shape = (batches, batch_size)
-    places = (jnp.concatenate([order, order[:fill]]) if fill else order).reshape(shape)
-    rows = data.numbers[places] if isinstance(data, Subset) else places
-    counts = (np.arange(batches * batch_size) < data.rows).astype(float).reshape(shape)
+    shards = shards_of_batches(data) or 1
+    rows, size = data.rows // shards, batch_size // shards
+    batches = -(-rows // size)
+    fill = batches * size - rows
+
+    def cut(parts: Any) -> Any:
+        """`(shards, batches * size)` as `(batches, batch_size)`."""
+        return parts.reshape(shards, batches, size).swapaxes(0, 1).reshape(batches, batch_size)
+
+    if shards == 1:
+        places = (jnp.concatenate([order, order[:fill]]) if fill else order).reshape(batches, size)
+    else:
+        parts = order.reshape(shards, rows)
+        places = cut(jnp.concatenate([parts, parts[:, :fill]], axis=1) if fill else parts)
+    numbers = data.numbers[places] if isinstance(data, Subset) else places
+    counts = cut(np.tile((np.arange(batches * size) < rows).astype(float), shards))
     if data.weights is not None:
-        weights = jnp.asarray(data.weights)[places].astype(float) * counts
-        return EpochBatches(rows, normalized(weights), jnp.sum(weights, axis=1))
+        weights = _weights_at(data, places).astype(float) * counts
+        return EpochBatches(numbers, normalized(weights), jnp.sum(weights, axis=1))
     if fill == 0:
-        return EpochBatches(rows, None, None)
+        return EpochBatches(numbers, None, None)
     totals = counts.sum(axis=1)  # all known before compilation
-    return EpochBatches(rows, counts / totals[:, None], totals)
+    return EpochBatches(numbers, counts / totals[:, None], totals)
+
+
+def _weights_at(data: Data, places: jax.Array) -> jax.Array:
+    if isinstance(data, Sharded):
+        return jax.vmap(lambda rows: rows_at(data.shards, data.weights, rows))(places)
+    return jnp.asarray(data.weights)[places]

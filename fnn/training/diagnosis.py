@@ -15,8 +15,8 @@ from fnn._core.reductions import normalized_mean
 from fnn.networks.mlp import MLP
 from fnn.networks.units import losses_of, scaled_outputs_of
 from fnn.optimizers import apply_updates
-from fnn.training.batches import epoch_order, in_batches
-from fnn.training.problem import Problem, checked_problem
+from fnn.training.batches import in_batches, order_of
+from fnn.training.problem import Problem, checked_problem, over_devices
 from fnn.training.state import FitState
 from fnn.training.step import TrainState, advance, init_state
 from fnn.types import Loss, Network, Optimizer
@@ -55,6 +55,7 @@ def diagnose(  # noqa: D417, `fit` describes them
     *,
     state: FitState,
     batch_size: int = 32,
+    shuffle: str | None = None,
 ) -> Diagnosis:
     """What broke a run that diverged: the first quantity that was not finite, and of which layer.
 
@@ -64,7 +65,7 @@ def diagnose(  # noqa: D417, `fit` describes them
     to the first, the updates, the parameters.
 
     Args:
-      net, loss, optimizer, data, batch_size: Those of the run.
+      net, loss, optimizer, data, batch_size, shuffle: Those of the run.
       state: Where it ended: `Fit.state`, or that of a lane of a sweep.
     Returns:
       A `Diagnosis`; `print` shows it in words.
@@ -89,6 +90,7 @@ def diagnose(  # noqa: D417, `fit` describes them
         name, net, loss, optimizer, data, batch_size=batch_size, validation=None, metrics=None,
         monitor=None, mode="auto", stop=None,
     )  # fmt: skip
+    problem = over_devices(name, problem, shuffle)
     expected = jax.eval_shape(lambda key: init_state(net, optimizer, key), state.train.key)
     checks.same_structure(name, "state.train", expected, state.train)
     with host_numbers(), jax.debug_nans(False), jax.debug_infs(False):  # it looks for them
@@ -97,7 +99,7 @@ def diagnose(  # noqa: D417, `fit` describes them
 
 def _diagnosed(problem: Problem, state: FitState) -> Diagnosis:
     epoch = int(state.epoch)
-    order = epoch_order(jax.random.fold_in(state.order_key, epoch), problem.data.rows)
+    order = order_of(problem.data, jax.random.fold_in(state.order_key, epoch))
     batches = in_batches(problem.data, order, problem.plan.batch_size)
     train = state.train
     for index, rows in enumerate(batches.rows):

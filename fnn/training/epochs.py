@@ -17,9 +17,10 @@ from fnn._core.jit_cache import compiled
 from fnn._core.partition import Structure, host_numbers, merge, split
 from fnn._core.reductions import weighted_mean
 from fnn.evaluation import measure, predict
-from fnn.training.batches import EpochBatches, epoch_order, in_batches
+from fnn.training.batches import EpochBatches, in_batches, order_of
 from fnn.training.control import any_active, materialized, where_in_place
-from fnn.training.packing import Packing, packing_of
+from fnn.training.packing import Packing
+from fnn.training.placement import laid_out, packing_for, placed
 from fnn.training.problem import Problem
 from fnn.training.state import FitState, InitialState, initial_state
 from fnn.training.step import TrainState, advance
@@ -48,10 +49,11 @@ def _run_epochs(structure: Structure, traced: list, capacity: int):
     if isinstance(state, InitialState):
         state = initial_state(problem, state)
     first = state.epoch
-    packing = packing_of(problem.optimizer, state.train.params)
-    state = repacked(state, packing.pack)
+    packing = packing_for(problem.data, problem.optimizer, state.train.params)
+    state = placed(problem.data, repacked(state, packing.pack))
     state, history = epochs_from(problem, packing, state, first, first + epochs, capacity)
-    return repacked(state, packing.unpack), state.epoch - first, history
+    state = repacked(placed(problem.data, state), packing.unpack)
+    return state, state.epoch - first, history
 
 
 Steps = Callable[[Problem, Packing, TrainState, EpochBatches], tuple[TrainState, tuple]]
@@ -64,15 +66,17 @@ def scanned(
 ) -> tuple[TrainState, tuple]:
     """The steps of an epoch, one after the other."""
     count = np.int32(len(batches.rows))
-    # stored before the optimizer reads them, which then updates all it keeps in one kernel
-    stored = functools.partial(materialized, on_cpu=False)
+
+    def ready(grads: Params) -> Params:
+        # stored before the optimizer reads them, which then updates all it keeps in one kernel
+        return materialized(laid_out(problem.data, grads), on_cpu=False)
 
     def step(trained: tuple, batch: tuple):
         (params, opt_state), (rows, weights, index) = trained, batch
         before = TrainState(params, opt_state, train.step + index, train.key)
         x, y = take(problem.data, rows)
-        after, loss = advance(*problem[:3], before, x, y, weights, packing.unpack, stored)
-        return (after.params, after.opt_state), loss
+        after, loss = advance(*problem[:3], before, x, y, weights, packing.unpack, ready)
+        return (laid_out(problem.data, after.params), after.opt_state), loss
 
     # Steps are counted by the loop: a count per lane would cost an accelerator a kernel per step.
     numbered = batches.rows, batches.weights, np.arange(count, dtype=np.int32)
@@ -156,7 +160,7 @@ def _epoch(
     `epoch` is the same for all lanes, so that they share their batches, and is `state.epoch` of
     every active lane.
     """
-    order = epoch_order(jax.random.fold_in(state.order_key, epoch), problem.data.rows)
+    order = order_of(problem.data, jax.random.fold_in(state.order_key, epoch))
     batches = in_batches(problem.data, order, problem.plan.batch_size)
     train, (loss, broken) = steps(problem, packing, state.train, batches)
     good = broken == len(batches.rows)

@@ -8,7 +8,7 @@ import jax
 from fnn._core import checks
 from fnn._core.display import call_text
 from fnn.training.epochs import run_epochs
-from fnn.training.problem import checked_problem
+from fnn.training.problem import checked_problem, over_devices
 from fnn.training.state import FitState, checked_state, text_of_run
 from fnn.training.step import TrainState
 from fnn.training.stopping import EarlyStopping
@@ -67,6 +67,7 @@ def fit(
     stop: EarlyStopping | None = None,
     state: FitState | TrainState | None = None,
     order_key: jax.Array | None = None,
+    shuffle: str | None = None,
 ) -> Fit:
     """A whole training run as one pure compiled program.
 
@@ -99,6 +100,9 @@ def fit(
         stopped by this `stop`, or diverged, stays stopped. A `TrainState` (as `state.train` of a
         `FitState`) begins a new run from its parameters.
       order_key: A PRNG key for the batch order alone. None derives it from `key`.
+      shuffle: For data whose rows are sharded over devices (see `shard_data`). "shards": a batch
+        takes equally many rows from each device, where they stay. "global": any rows, as without
+        a mesh, which are moved between the devices. None: "shards" where rows are sharded.
     Returns:
       A `Fit`: histories "loss" (the weighted mean over the epoch's batches as they were
       trained on) and "validation_..." `(epochs,)`, parameters, best parameters, state.
@@ -122,6 +126,7 @@ def fit(
         metrics=metrics, monitor=monitor, mode=mode, stop=stop,
     )  # fmt: skip
     begin = checked_state(name, problem, key, state, order_key)
+    problem = over_devices(name, problem, shuffle)
     # A loop of one trip is compiled differently: with two, bits agree however a run is cut.
     capacity = max(epochs, 2)
     state, done, history = run_epochs(problem, begin, epochs, capacity=capacity)

@@ -54,7 +54,7 @@ def packing_of(optimizer: Optimizer, params: Params) -> Packing:
         return jax.tree.unflatten(structure, [found[index] for index in range(len(leaves))])
 
     packed = jax.eval_shape(pack, params)
-    return Packing(_wherever(params, pack), _wherever(packed, unpack))
+    return Packing(wherever(params, pack), wherever(packed, unpack))
 
 
 def _groups(leaves: list[Any], *, by_rank: bool) -> Iterator[list[int]]:
@@ -94,7 +94,7 @@ def _parted(array: jax.Array, shapes: list[tuple[int, ...]]) -> list[jax.Array]:
     return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-def _wherever(like: Any, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def wherever(like: Any, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """`convert` applied to the parts of a tree that have the structure and shapes of `like`."""
     structure, shapes = jax.tree.structure(like), _shapes(like)
 

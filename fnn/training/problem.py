@@ -10,9 +10,12 @@ import numpy as np
 
 from fnn._core import checks
 from fnn._core.config import config, static
-from fnn._core.dataset import Data, dataset, selected_shapes
+from fnn._core.dataset import Data, Dataset, Sharded, dataset, selected_shapes, sharded
 from fnn._core.partition import is_number
+from fnn._core.processes import require_same
 from fnn._core.shapes import shapes_of
+from fnn._core.shards import in_equal_parts
+from fnn._host.fingerprint import fingerprint
 from fnn.evaluation import (
     check_loss,
     check_measures,
@@ -107,6 +110,30 @@ def checked_problem(
     sign = _sign(function, monitor, mode, measures.get(monitor, loss))
     plan = Plan(batch_size, monitor, sign, tuple(records.items()))
     return Problem(net, loss, optimizer, data, validation, measures, stop, plan)
+
+
+def over_devices(function: str, problem: Problem, shuffle: str | None) -> Problem:
+    """The problem with data that lie on a mesh of devices trained where they are.
+
+    Raises:
+      ValueError: `shuffle` is none of the words, or is "shards" where there are none; or the batch
+        cannot be spread over the devices evenly.
+    """
+    checks.word(function, "shuffle", shuffle, None, "shards", "global")
+    data, validation = (
+        sharded(part) if type(part) is Dataset else part
+        for part in (problem.data, problem.validation)
+    )
+    is_sharded = isinstance(data, Sharded)
+    rule = "shuffle='shards' is for data whose rows are sharded over devices (see shard_data)"
+    checks.require(shuffle != "shards" or is_sharded, function, rule, "data that are not")
+    if is_sharded and shuffle != "global":
+        size = problem.plan.batch_size
+        data = data._replace(shards=in_equal_parts(function, data.shards, data.rows, size))
+    if is_sharded:
+        whole = problem._asdict() | {"shuffle": shuffle, "jax": jax.__version__}
+        require_same(function, lambda: fingerprint(**whole))
+    return problem._replace(data=data, validation=validation)
 
 
 def _first_params(net: Network) -> Params:

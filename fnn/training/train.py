@@ -8,11 +8,12 @@ import jax
 import numpy as np
 
 from fnn._core import checks
+from fnn._core.dataset import on_devices, shards_of_batches
 from fnn._host.fingerprint import fingerprint
 from fnn._host.segments import HostArguments, capacity_for, is_finished, run_in_segments
 from fnn.training.epochs import run_epochs
 from fnn.training.fit import Fit
-from fnn.training.problem import Problem, checked_problem
+from fnn.training.problem import Problem, checked_problem, over_devices
 from fnn.training.state import FitState, checked_state, compiled_initial_state
 from fnn.training.step import TrainState
 from fnn.training.stopping import EarlyStopping
@@ -37,6 +38,7 @@ def train(  # noqa: D417, `fit` describes them
     stop: EarlyStopping | None = None,
     state: FitState | TrainState | None = None,
     order_key: jax.Array | None = None,
+    shuffle: str | None = None,
     progress: bool | None = None,
     callback: Callable[[int, dict[str, Any]], Any] | None = None,
     max_seconds: float | None = None,
@@ -60,7 +62,7 @@ def train(  # noqa: D417, `fit` describes them
     Args:
       net, loss, optimizer, data, key, epochs, batch_size, validation, metrics, monitor:
         As in `fit`.
-      mode, stop, state, order_key: As in `fit`.
+      mode, stop, state, order_key, shuffle: As in `fit`.
       progress: Whether to show a bar, with the loss and the monitor. It needs tqdm (the
         extra `progress`). None: on a terminal or in a notebook, if tqdm is installed.
       callback: Called between segments with the epochs done and the latest loss and monitor,
@@ -101,6 +103,9 @@ def train(  # noqa: D417, `fit` describes them
         progress, callback, max_seconds, checkpoint, every, keep, on_save_error
     )  # fmt: skip
     as_given = problem._asdict() | {"net": net}
+    problem = over_devices(name, problem, shuffle)
+    # of a number of shards, not of devices, so that a run may continue on fewer or more
+    as_given["shards"] = shards_of_batches(problem.data)
     outside = given.checked(name, lambda: fingerprint(**as_given, begin=begin))
     if hasattr(callback, "on_epochs"):
         outside = outside._replace(callback=_shown_epochs(callback, lambda: parts[-1]))
@@ -112,9 +117,8 @@ def train(  # noqa: D417, `fit` describes them
     if restored is not None:
         tree, done, stopped = restored
         current, parts = tree["state"], [tree["history"]]
-    placed = problem._replace(
-        data=jax.device_put(problem.data), validation=jax.device_put(problem.validation)
-    )
+    placed = problem._replace(data=on_devices(problem.data))
+    placed = placed._replace(validation=on_devices(problem.validation))
 
     def advance(asked: int) -> tuple[int, dict[str, Any]]:
         nonlocal current

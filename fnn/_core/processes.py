@@ -1,0 +1,138 @@
+"""What the processes of a run agree on, where there are several.
+
+Each of these functions is called by all processes, at the same place. With one process they cost
+nothing.
+"""
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.experimental import multihost_utils
+
+_DIGEST = 16
+# errors of the runtime, by which collective operations end
+_LOST = re.compile(r"(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED): ")
+# odd numbers, one for each word of a digest on devices
+_SEEDS = 0x9E3779B1, 0x7FEB352D, 0x846CA68B, 0xB5297A4D
+
+
+def is_elsewhere(value: Any) -> bool:
+    """Whether parts of an array are on devices of other processes only."""
+    if not isinstance(value, jax.Array) or isinstance(value, Tracer):
+        return False
+    return not (value.is_fully_addressable or value.is_fully_replicated)
+
+
+def fetched(tree: Any) -> Any:
+    """The tree, with what is elsewhere as whole NumPy arrays."""
+
+    def whole(leaf: Any) -> Any:
+        if is_elsewhere(leaf):
+            return multihost_utils.process_allgather(leaf, tiled=True)
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return leaf.addressable_data(0)
+        return leaf
+
+    return jax.tree.map(whole, tree)
+
+
+def largest(*values: int | bool) -> tuple[int, ...]:
+    """The largest of each value over the processes."""
+    if jax.process_count() == 1:
+        return tuple(map(int, values))
+    found = multihost_utils.process_allgather(np.array(values, np.int32))
+    return tuple(np.max(found.reshape(-1, len(values)), axis=0).tolist())
+
+
+def written_by_first(tree: Any, write: Callable[[], Any], error_elsewhere: Exception) -> None:
+    """Writes a file: where the tree spans processes, in the first one, while the others wait.
+
+    Raises:
+      Exception: What `write` raises; in the other processes, `error_elsewhere`.
+    """
+    leaves = jax.tree.leaves(tree)
+    spans = any(isinstance(leaf, jax.Array) and not leaf.is_fully_addressable for leaf in leaves)
+    if not spans:
+        write()
+        return
+    failed = None
+    if jax.process_index() == 0:
+        try:
+            write()
+        except Exception as error:
+            failed = error
+    if any(largest(failed is not None)):
+        raise failed or error_elsewhere
+
+
+@contextlib.contextmanager
+def in_touch(function: str) -> Iterator[None]:
+    """Has an error in our words where another process can no longer be reached."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if jax.process_count() == 1 or not _LOST.match(str(error)):
+            raise
+        rule = (
+            "all processes must keep running (started again, they continue from the last "
+            "checkpoint, if there is one)"
+        )
+        raise RuntimeError(f"{function}: {rule}; got {error}") from error
+
+
+def require_same(function: str, describe: Callable[[], Mapping[str, str]]) -> None:
+    """Raises ValueError, in every process, unless all give the same description of what they do."""
+    if jax.process_count() == 1:
+        return
+    description = describe()
+    names = sorted(description)
+    texts = ["\n".join(f"{name}: {description[name]}" for name in names), "\n".join(names)]
+    whole, structure = _same_as_first(texts)
+    if whole:
+        return
+    got = "others"
+    if structure:  # so that all have as many
+        same = _same_as_first([description[name] for name in names])
+        got += (
+            f" in {', '.join(name for name, equal in zip(names, same, strict=True) if not equal)}"
+        )
+    raise ValueError(f"{function}: all processes must be given the same arguments; got {got}")
+
+
+def digest_on_devices(array: jax.Array) -> str:
+    """A digest of an array where it is, whatever processes have its parts."""
+    return "".join(f"{int(part):08x}" for part in np.asarray(_digest_on_devices(array)))
+
+
+@jax.jit
+def _digest_on_devices(array: jax.Array) -> jax.Array:
+    # The sum, modulo 2^32, of a mix of each word's bits and its place: exact in any order.
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    width = array.dtype.itemsize
+    words = jax.lax.bitcast_convert_type(array, {1: np.uint8, 2: np.uint16}.get(width, np.uint32))
+    words = words.astype(np.uint32)
+    place = jnp.zeros((), np.uint32)
+    for axis, size in enumerate(words.shape):
+        place = place * np.uint32(size) + jax.lax.broadcasted_iota(np.uint32, words.shape, axis)
+    sums = []
+    for seed in _SEEDS:
+        mixed = (words ^ (place * np.uint32(seed))) * np.uint32(0x85EBCA6B)
+        mixed = (mixed ^ (mixed >> 13) ^ place) * np.uint32(0xC2B2AE35)
+        sums.append(jnp.sum(mixed ^ (mixed >> 16), dtype=np.uint32))
+    return jnp.stack(sums)
+
+
+def _same_as_first(texts: list[str]) -> list[bool]:
+    """Of each text, whether all processes have the first one's."""
+    own = [hashlib.blake2b(text.encode(), digest_size=_DIGEST).digest() for text in texts]
+    digests = np.frombuffer(b"".join(own), np.uint8).astype(np.int32)
+    found = multihost_utils.process_allgather(digests).reshape(-1, len(texts), _DIGEST)
+    return (found == found[0]).all(axis=(0, 2)).tolist()

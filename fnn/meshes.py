@@ -1,0 +1,95 @@
+"""Meshes of devices, and data whose rows are sharded over them.
+
+`fit`, `train` and `evaluate` on such data run on all devices of the mesh.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fnn._core import checks
+from fnn._core.dataset import dataset
+from fnn._core.processes import largest, require_same
+from fnn._core.shards import DATA, LEAST_SHARDS, MODEL
+
+__all__ = ["data_mesh", "shard_data"]
+
+
+def data_mesh(*, model: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
+    """A mesh of devices over which rows of data are divided, and maybe large matrices.
+
+    Args:
+      model: How many devices share one copy of the parameters; 1: each device has a whole one. A
+        matrix of 65,536 numbers or more is then divided between them.
+      devices: Those to use. None: all, of all processes.
+    Returns:
+      A `jax.sharding.Mesh` with the axis "data", and "model" where that is not 1.
+    Raises:
+      ValueError: `model` does not divide the number of devices, or there are none.
+      TypeError: `model` is no integer.
+
+    >>> dict(data_mesh(devices=jax.devices()[:1]).shape)
+    {'data': 1}
+    """
+    name = "data_mesh"
+    model = checks.count(name, "model", model)
+    devices = jax.devices() if devices is None else list(devices)
+    checks.require(len(devices) > 0, name, "devices must be at least one", "none")
+    rule = f"model must divide the {len(devices)} devices"
+    checks.require(len(devices) % model == 0, name, rule, model)
+    if model == 1:
+        return Mesh(np.array(devices), (DATA,))
+    return Mesh(np.array(devices).reshape(-1, model), (DATA, MODEL))
+
+
+def shard_data(data: Any, mesh: Mesh) -> tuple[jax.Array, ...]:
+    """Data with the rows divided over the devices of a mesh.
+
+    Where several processes run, each gives rows of its own, and all get the whole.
+
+    Args:
+      data: `(x, y)` or `(x, y, weights)`: x `(rows, ...)`, y `(rows, ...)`, weights `(rows,)`.
+      mesh: From `data_mesh`, or with an axis "data".
+    Returns:
+      `(x, y)` or `(x, y, weights)`, sharded by rows. Where the rows do not divide over the devices,
+      the last one is repeated with weight 0, up to a multiple of 8 and of the devices.
+    Raises:
+      ValueError, TypeError: The mesh has no axis "data"; or as `fit`, of data.
+
+    >>> mesh = data_mesh(devices=jax.devices()[:1])
+    >>> x, y, weights = shard_data((np.ones((3, 2)), np.ones(3)), mesh)
+    >>> x.shape, weights.tolist()
+    ((8, 2), [1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    """
+    name = "shard_data"
+    rule = f"mesh must be a jax.sharding.Mesh with an axis {DATA!r}"
+    is_mesh = isinstance(mesh, Mesh) and DATA in mesh.axis_names
+    checks.require(is_mesh, name, rule, mesh, ValueError if isinstance(mesh, Mesh) else TypeError)
+    checked = dataset(name, "data", data)
+    parts = [None if part is None else np.asarray(part) for part in checked]
+    shapes = [part if part is None else f"{part.dtype}{part.shape[1:]}" for part in parts]
+    facts = {"data": str(shapes), "mesh": str(mesh), "jax": jax.__version__}
+    require_same(name, lambda: facts)
+    rows = checked.rows
+    # all devices get equally many, and so does every process
+    divisor = math.lcm(LEAST_SHARDS, mesh.shape[DATA])
+    divisor = math.lcm(divisor, jax.process_count()) // jax.process_count()
+    (each,) = largest(-(-rows // divisor) * divisor)
+    (padded,) = largest(each != rows)
+    if parts[2] is None and padded:
+        parts[2] = np.ones(rows, np.float32)
+    sharding = NamedSharding(mesh, PartitionSpec(DATA))
+    return tuple(
+        jax.make_array_from_process_local_data(sharding, _lengthened(part, each, fill))
+        for part, fill in zip(parts, ("edge", "edge", "constant"), strict=True)
+        if part is not None
+    )
+
+
+def _lengthened(array: np.ndarray, rows: int, fill: Any) -> np.ndarray:
+    """The array with so many rows: the last one repeated ("edge"), or 0 ("constant")."""
+    return np.pad(array, [(0, rows - len(array))] + [(0, 0)] * (array.ndim - 1), mode=fill)

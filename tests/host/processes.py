@@ -1,0 +1,84 @@
+"""One of several processes that train together; `test_processes.py` starts them.
+
+python processes.py PROCESS PROCESSES PORT WHAT FOLDER
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+process, processes, port, what, folder = *map(int, sys.argv[1:4]), *sys.argv[4:]
+jax.distributed.initialize(f"127.0.0.1:{port}", processes, process)
+
+import fnn  # after the processes have found one another
+
+rng = np.random.default_rng(0)
+X, Y = rng.normal(size=(96, 3)).astype(np.float32), rng.integers(0, 4, size=96)
+own = slice(process * 96 // processes, (process + 1) * 96 // processes)
+mesh = fnn.data_mesh()
+net, opt = fnn.mlp((3, 8, 4)), fnn.adam(1e-2)
+path = Path(folder)
+
+
+def train(data, epochs, **options):
+    options = {"key": jax.random.key(0), "batch_size": 32, "progress": False} | options
+    return fnn.train(net, fnn.softmax_cross_entropy, opt, data, epochs=epochs, **options)
+
+
+def shown(runs):
+    return [round(float(value), 5) for value in runs.history["loss"]]
+
+
+if what == "all":
+    data = fnn.shard_data((X[own], Y[own]), mesh)
+    print("devices", jax.device_count(), data[0].shape)
+    run = fnn.fit(net, fnn.softmax_cross_entropy, opt, data, key=jax.random.key(0), epochs=4,
+                  validation=data, metrics={"accuracy": fnn.accuracy})  # fmt: skip
+    print("fit", shown(run))
+    print("evaluate", fnn.evaluate(net, run.params, data, {"loss": fnn.softmax_cross_entropy}))
+    print("train", shown(train(data, 4, checkpoint=path / "run", every=2)))
+    fnn.save(path / "params.npz", run.params)
+    same = fnn.load(path / "params.npz", like=run.params)
+    print("load", bool((np.asarray(same[0].weight) == np.asarray(run.params[0].weight)).all()))
+    print("files", sorted(file.name for file in path.glob("*")))
+    try:
+        fnn.save(path / "missing" / "params.npz", run.params)
+    except fnn.CheckpointError as error:
+        print("save", type(error).__name__)
+    uneven = slice(0, 40) if process == 0 else slice(40, 96)
+    print("uneven", *(part.shape for part in fnn.shard_data((X[uneven], Y[uneven]), mesh)))
+    for name, call in {
+        "config": lambda: fnn.fit(fnn.mlp((3, 8 + process, 4)), fnn.softmax_cross_entropy, opt,
+                                  data, key=jax.random.key(0), epochs=1),
+        "rate": lambda: fnn.fit(net, fnn.softmax_cross_entropy, fnn.adam(0.1 + process), data,
+                                key=jax.random.key(0), epochs=1),
+        "shape": lambda: fnn.shard_data((X[own, : 2 + process], Y[own]), mesh),
+        "nan": lambda: fnn.shard_data((np.where(process == 1, np.nan, X[own]), Y[own]), mesh),
+    }.items():  # fmt: skip
+        try:
+            call()
+        except ValueError as error:
+            print(name, error)
+elif what == "interrupted":  # one process gets a signal, all end after the same epoch
+
+    def callback(done, latest):
+        if process == 1 and done >= 3:
+            os.kill(os.getpid(), 15)
+
+    run = train(fnn.shard_data((X[own], Y[own]), mesh), 500, callback=callback)
+    print("ended", int(run.epochs) < 500, int(run.epochs))
+else:  # one process dies
+
+    def callback(done, latest):
+        if process == 1 and done >= 3:
+            os._exit(9)
+
+    try:
+        train(fnn.shard_data((X[own], Y[own]), mesh), 500, callback=callback, every=1,
+              checkpoint=path / "killed")  # fmt: skip
+    except RuntimeError as error:
+        print("error", error, flush=True)
+    os._exit(1)  # JAX would wait for the process that has ended

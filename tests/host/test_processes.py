@@ -1,0 +1,87 @@
+"""Several processes that train one network: real ones, on this machine."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import fnn
+
+SCRIPT = Path(__file__).parent / "processes.py"
+
+
+def together(what, folder, processes=2, devices=1, timeout=240):
+    """What each process has printed, a dict from first words to lines, and its return code."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count"
+    env = {**os.environ, "XLA_FLAGS": f"{flags}={devices}", "JAX_PLATFORMS": "cpu"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, SCRIPT, *map(str, (process, processes, port, what, folder))],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
+        )
+        for process in range(processes)
+    ]  # fmt: skip
+    try:
+        printed = [process.communicate(timeout=timeout) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    outputs = [dict(re.findall(r"^(\w+) (.*)$", output, re.MULTILINE)) for output, _ in printed]
+    errors = [error for _, error in printed]
+    return outputs, [process.returncode for process in started], errors
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_two_processes_train_as_one_does(tmp_path, devices):
+    (first, second), codes, errors = together("all", tmp_path, devices=devices)
+    assert codes == [0, 0], errors
+    assert first == second
+    assert first["devices"] == f"{2 * devices} (96, 3)"
+    # what one process makes of the same rows, in the same shards
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(96, 3)).astype(np.float32), rng.integers(0, 4, size=96)
+    data = fnn.shard_data(data, fnn.data_mesh(devices=jax.devices()[:1]))
+    net = fnn.mlp((3, 8, 4))
+    run = fnn.fit(net, fnn.softmax_cross_entropy, fnn.adam(1e-2), data, key=jax.random.key(0),
+                  epochs=4)  # fmt: skip
+    for name in ("fit", "train"):
+        losses = np.array(first[name].strip("[]").split(", "), float)
+        np.testing.assert_allclose(losses, run.history["loss"], atol=1e-4)
+    assert first["load"] == "True"
+    assert first["files"] == "['params.npz', 'run']"
+    names = [file.name for file in (tmp_path / "run").iterdir()]
+    assert sorted(names) == [f"000000000{epoch}.checkpoint.npz" for epoch in (2, 4)]
+    assert first["save"] == "CheckpointError"
+    assert first["uneven"] == "(112, 3) (112,) (112,)"  # 56 rows each, 16 of them of weight 0
+    same = "all processes must be given the same arguments; got others in"
+    assert first["config"].startswith(f"fit: {same} net.sizes[1]")
+    assert first["rate"] == f"fit: {same} optimizer.learning_rate"
+    assert first["shape"] == f"shard_data: {same} data"
+    assert "x of data must be finite everywhere" in first["nan"]
+
+
+def test_a_signal_to_one_process_ends_all_after_the_same_epoch(tmp_path):
+    (first, second), codes, errors = together("interrupted", tmp_path)
+    assert codes == [0, 0], errors
+    assert first == second
+    assert first["ended"].startswith("True")
+
+
+def test_where_one_process_dies_the_other_says_so_and_no_checkpoint_is_lost(tmp_path):
+    begun = time.monotonic()
+    (first, _), codes, errors = together("killed", tmp_path)
+    assert time.monotonic() - begun < 90
+    assert codes == [1, 9], errors
+    assert first["error"].startswith("train: all processes must keep running (started again, they")
+    newest = max((tmp_path / "killed").iterdir())
+    assert fnn.load_metadata(newest)["done"] >= 3
