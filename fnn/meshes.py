@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fnn._core import checks
 from fnn._core.dataset import dataset
-from fnn._core.processes import largest, require_same
+from fnn._core.processes import all_or_none, largest, require_same
 from fnn._core.shards import DATA, LEAST_SHARDS, MODEL
 
 __all__ = ["data_mesh", "shard_data"]
@@ -69,7 +69,8 @@ def shard_data(data: Any, mesh: Mesh) -> tuple[jax.Array, ...]:
     rule = f"mesh must be a jax.sharding.Mesh with an axis {DATA!r}"
     is_mesh = isinstance(mesh, Mesh) and DATA in mesh.axis_names
     checks.require(is_mesh, name, rule, mesh, ValueError if isinstance(mesh, Mesh) else TypeError)
-    checked = dataset(name, "data", data)
+    elsewhere = ValueError(f"{name}: data must be valid in all processes; got an error in another")
+    checked = all_or_none(lambda: dataset(name, "data", data), elsewhere)
     parts = [None if part is None else np.asarray(part) for part in checked]
     shapes = [part if part is None else f"{part.dtype}{part.shape[1:]}" for part in parts]
     facts = {"data": str(shapes), "mesh": str(mesh), "jax": jax.__version__}

@@ -30,6 +30,13 @@ def is_elsewhere(value: Any) -> bool:
     return not (value.is_fully_addressable or value.is_fully_replicated)
 
 
+def spans_processes(tree: Any) -> bool:
+    """Whether an array of the tree is on devices of several processes."""
+    leaves = jax.tree.leaves(tree)
+    arrays = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
+    return any(not isinstance(a, Tracer) and not a.is_fully_addressable for a in arrays)
+
+
 def fetched(tree: Any) -> Any:
     """The tree, with what is elsewhere as whole NumPy arrays."""
 
@@ -57,19 +64,28 @@ def written_by_first(tree: Any, write: Callable[[], Any], error_elsewhere: Excep
     Raises:
       Exception: What `write` raises; in the other processes, `error_elsewhere`.
     """
-    leaves = jax.tree.leaves(tree)
-    spans = any(isinstance(leaf, jax.Array) and not leaf.is_fully_addressable for leaf in leaves)
-    if not spans:
+    if not spans_processes(tree):
         write()
         return
-    failed = None
-    if jax.process_index() == 0:
-        try:
-            write()
-        except Exception as error:
-            failed = error
+    all_or_none(write if jax.process_index() == 0 else lambda: None, error_elsewhere)
+
+
+def all_or_none(call: Callable[[], Any], error_elsewhere: Exception) -> Any:
+    """The result of the call, if it raises in no process.
+
+    Raises:
+      Exception: What it raises; in the processes where it does not, `error_elsewhere`.
+    """
+    if jax.process_count() == 1:
+        return call()
+    result, failed = None, None
+    try:
+        result = call()
+    except Exception as error:
+        failed = error
     if any(largest(failed is not None)):
         raise failed or error_elsewhere
+    return result
 
 
 @contextlib.contextmanager

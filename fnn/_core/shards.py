@@ -17,7 +17,7 @@ DATA, MODEL = "data", "model"
 """The axes of a mesh along which rows and large matrices are divided."""
 
 LEAST_SHARDS = 8
-"""Batches take equally many rows from so many shards at least: the same on 1, 2, 4 and 8 devices."""
+"""Batches take equally many rows from so many shards or more: the same on 1, 2, 4 and 8 devices."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Found(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one piece of work, which one process does at a time.
+    """The checkpoints of one piece of work, which is done once at a time.
 
     Args:
       function: The name of the caller, for errors.
@@ -34,18 +34,26 @@ class Checkpoints:
       arguments: What the work is, from `fnn._host.fingerprint.fingerprint`.
       keep: How many to keep, >= 1.
       strict: Whether a file that cannot be written raises. Else it warns, and the work continues.
+      shared: Whether several processes do this work together, of which the first one writes.
     Raises:
       CheckpointError: Nothing can be written there.
     """
 
     def __init__(
-        self, function: str, folder: Any, arguments: dict[str, str], *, keep: int, strict: bool
+        self,
+        function: str,
+        folder: Any,
+        arguments: dict[str, str],
+        *,
+        keep: int,
+        strict: bool,
+        shared: bool = False,
     ):
         self._function = function
         self.folder = checks.path(function, "checkpoint", folder)
         self._arguments = arguments | {"precision": str(jax.dtypes.canonicalize_dtype(float))}
         self._keep, self._strict = keep, strict
-        self._writes = jax.process_index() == 0  # where several share the work
+        self._writes = not shared or jax.process_index() == 0
         if not self._writes:
             return
         try:

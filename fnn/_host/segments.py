@@ -40,6 +40,8 @@ class HostOptions(NamedTuple):
     """Epochs between checkpoints; None: `_CHECKPOINT_SECONDS` between them."""
     facts: dict[str, Any]
     """What else checkpoints say of themselves."""
+    shared: bool
+    """Whether several processes do this work together, each calling the same programs."""
 
     def restored(
         self, function: str, epochs: int, like: Callable[[int], Any]
@@ -82,12 +84,15 @@ class HostArguments(NamedTuple):
     keep: int
     on_save_error: str
 
-    def checked(self, function: str, arguments: Callable[[], dict[str, str]]) -> HostOptions:
+    def checked(
+        self, function: str, arguments: Callable[[], dict[str, str]], *, shared: bool = False
+    ) -> HostOptions:
         """The options that they mean.
 
         Args:
           function: The caller's name, for errors.
           arguments: Makes the fingerprint of the other arguments, for checkpoints.
+          shared: Whether several processes do this work together.
         """
         if self.progress is not None:
             checks.flag(function, "progress", self.progress)
@@ -108,9 +113,9 @@ class HostArguments(NamedTuple):
         else:
             strict = self.on_save_error == "raise"
             checkpoints = Checkpoints(
-                function, self.checkpoint, arguments(), keep=keep, strict=strict
+                function, self.checkpoint, arguments(), keep=keep, strict=strict, shared=shared
             )
-        return HostOptions(self.progress, self.callback, seconds, checkpoints, every, {})
+        return HostOptions(self.progress, self.callback, seconds, checkpoints, every, {}, shared)
 
 
 class Pace:
@@ -185,7 +190,8 @@ def run_in_segments(
             asked = max(1, min(8 * asked, int(seconds() / pace)))  # one measure errs
             try:
                 leave |= bool(outside.callback and outside.callback(done, shown))
-                asked, leave, due = largest(asked, leave, due)
+                if outside.shared:
+                    asked, leave, due = largest(asked, leave, due)
             except BaseException:
                 due = True
                 raise

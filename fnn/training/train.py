@@ -9,6 +9,7 @@ import numpy as np
 
 from fnn._core import checks
 from fnn._core.dataset import on_devices, shards_of_batches
+from fnn._core.processes import spans_processes
 from fnn._host.fingerprint import fingerprint
 from fnn._host.segments import HostArguments, capacity_for, is_finished, run_in_segments
 from fnn.training.epochs import run_epochs
@@ -106,7 +107,11 @@ def train(  # noqa: D417, `fit` describes them
     problem = over_devices(name, problem, shuffle)
     # of a number of shards, not of devices, so that a run may continue on fewer or more
     as_given["shards"] = shards_of_batches(problem.data)
-    outside = given.checked(name, lambda: fingerprint(**as_given, begin=begin))
+    outside = given.checked(
+        name,
+        lambda: fingerprint(**as_given, begin=begin),
+        shared=spans_processes(problem.data),
+    )
     if hasattr(callback, "on_epochs"):
         outside = outside._replace(callback=_shown_epochs(callback, lambda: parts[-1]))
     current, done, stopped = compiled_initial_state(problem, begin), 0, False

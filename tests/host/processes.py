@@ -4,16 +4,17 @@ python processes.py PROCESS PROCESSES PORT WHAT FOLDER
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 
+import fnn
+
 process, processes, port, what, folder = *map(int, sys.argv[1:4]), *sys.argv[4:]
 jax.distributed.initialize(f"127.0.0.1:{port}", processes, process)
-
-import fnn  # after the processes have found one another
 
 rng = np.random.default_rng(0)
 X, Y = rng.normal(size=(96, 3)).astype(np.float32), rng.integers(0, 4, size=96)
@@ -63,13 +64,17 @@ if what == "all":
         except ValueError as error:
             print(name, error)
 elif what == "interrupted":  # one process gets a signal, all end after the same epoch
+    sent = []
 
     def callback(done, latest):
-        if process == 1 and done >= 3:
-            os.kill(os.getpid(), 15)
+        if process == 1 and done >= 3 and not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
 
     run = train(fnn.shard_data((X[own], Y[own]), mesh), 500, callback=callback)
     print("ended", int(run.epochs) < 500, int(run.epochs))
+elif what == "resumed":
+    run = train(fnn.shard_data((X[own], Y[own]), mesh), 40, every=1, checkpoint=path / "killed")
+    print("history", shown(run)[:6])
 else:  # one process dies
 
     def callback(done, latest):
@@ -77,7 +82,7 @@ else:  # one process dies
             os._exit(9)
 
     try:
-        train(fnn.shard_data((X[own], Y[own]), mesh), 500, callback=callback, every=1,
+        train(fnn.shard_data((X[own], Y[own]), mesh), 40, callback=callback, every=1,
               checkpoint=path / "killed")  # fmt: skip
     except RuntimeError as error:
         print("error", error, flush=True)

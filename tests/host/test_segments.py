@@ -10,7 +10,7 @@ import pytest
 from fnn._host import segments
 from fnn._host.segments import HostArguments, HostOptions, run_in_segments
 
-NOTHING = HostOptions(False, None, float("inf"), None, None, {})
+NOTHING = HostOptions(False, None, float("inf"), None, None, {}, False)
 
 
 class Folder:
