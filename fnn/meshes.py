@@ -30,15 +30,19 @@ def data_mesh(*, model: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
       A `jax.sharding.Mesh` with the axis "data", and "model" where that is not 1.
     Raises:
       ValueError: `model` does not divide the number of devices, or there are none.
-      TypeError: `model` is no integer.
+      TypeError: `model` is no integer, or `devices` are no devices.
 
     >>> dict(data_mesh(devices=jax.devices()[:1]).shape)
     {'data': 1}
     """
     name = "data_mesh"
     model = checks.count(name, "model", model)
-    devices = jax.devices() if devices is None else list(devices)
-    checks.require(len(devices) > 0, name, "devices must be at least one", "none")
+    devices = jax.devices() if devices is None else devices
+    rule = "devices must be a list of JAX's, at least one"
+    is_list = isinstance(devices, (list, tuple))
+    known = is_list and all(isinstance(device, jax.Device) for device in devices)
+    checks.require(known, name, rule, repr(devices), TypeError)
+    checks.require(len(devices) > 0, name, rule, "none")
     rule = f"model must divide the {len(devices)} devices"
     checks.require(len(devices) % model == 0, name, rule, model)
     if model == 1:
@@ -67,8 +71,9 @@ def shard_data(data: Any, mesh: Mesh) -> tuple[jax.Array, ...]:
     """
     name = "shard_data"
     rule = f"mesh must be a jax.sharding.Mesh with an axis {DATA!r}"
-    is_mesh = isinstance(mesh, Mesh) and DATA in mesh.axis_names
-    checks.require(is_mesh, name, rule, mesh, ValueError if isinstance(mesh, Mesh) else TypeError)
+    checks.require(isinstance(mesh, Mesh), name, rule, repr(mesh), TypeError)
+    checks.require(DATA in mesh.axis_names, name, rule, mesh)
+    checks.no_tracers(name, data)
     elsewhere = ValueError(f"{name}: data must be valid in all processes; got an error in another")
     checked = all_or_none(lambda: dataset(name, "data", data), elsewhere)
     parts = [None if part is None else np.asarray(part) for part in checked]

@@ -175,7 +175,10 @@ def test_diagnose_takes_the_same_batches():
     ("call", "message"),
     [
         (lambda: fnn.data_mesh(model=3), "data_mesh: model must divide the 2 devices; got 3"),
-        (lambda: fnn.data_mesh(devices=[]), "data_mesh: devices must be at least one; got none"),
+        (
+            lambda: fnn.data_mesh(devices=[]),
+            "data_mesh: devices must be a list of JAX's, at least one; got none",
+        ),
         (
             lambda: fnn.shard_data((X, Y), Mesh(jax.devices(), ("rows",))),
             "shard_data: mesh must be a jax.sharding.Mesh with an axis 'data'; got Mesh",

@@ -47,6 +47,7 @@ from right_values import (
     path,
     run,
     saved,
+    spread,
     state,
     swept,
     there,
@@ -147,8 +148,8 @@ CALLS = OF_FUNCTIONS | {
         {"net": net, "loss": loss, "optimizer": optimizer, "state": state, "batch": data},
         SPEAKERS,
     ),
-    "fit": Call(fnn.fit, run, SPEAKERS),
-    "train": Call(fnn.train, run | outside, SPEAKERS),
+    "fit": Call(fnn.fit, run | spread, SPEAKERS),
+    "train": Call(fnn.train, run | spread | outside, SPEAKERS),
     "sweep": Call(fnn.sweep, run | outside | swept, SPEAKERS),
     "cross_validate": Call(fnn.cross_validate, crossed, SPEAKERS + "|sweep"),
     "evaluate": Call(
@@ -171,7 +172,8 @@ CALLS = OF_FUNCTIONS | {
             "data": data,
             "state": made_by(DIVERGED, **{"one that is fine": FINE, "a TrainState": STATE}),
             "batch_size": count(4),
-        },
+        }
+        | spread,
         SPEAKERS,
     ),
     # data

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import jax
 import numpy as np
 from kinds import (
     FLOATS,
@@ -9,11 +10,13 @@ from kinds import (
     LOOKS,
     Call,
     Kind,
+    Made,
     count,
     flag,
     floats,
     is_key,
     labels,
+    made_by,
     optional,
     outputs,
     real,
@@ -33,6 +36,7 @@ from right_values import (
     SHARES,
     X,
     averaged,
+    data,
     decay,
     features,
     integers,
@@ -129,6 +133,18 @@ OF_FUNCTIONS = {
     },
     **{f"{name}()": Call(partial(scaled_by, name), {"x": x}) for name, x in SCALED.items()},
     **{f"{name}.inverse": Call(partial(inverse_by, name), {"z": z}) for name, z in SCALED.items()},
+    "data_mesh": Call(
+        fnn.data_mesh,
+        {"model": count(1), "devices": optional(made_by(Made(jax.devices), empty=[]))},
+    ),
+    "shard_data": Call(
+        fnn.shard_data,
+        # labels are those of a loss, which is not known here
+        {
+            "data": data.but("y: from -1", "y: too large", "y: an axis too many"),
+            "mesh": made_by(Made(fnn.data_mesh), devices=Made(jax.devices)),
+        },
+    ),
     "train_test_split": Call(
         lambda x, y, **options: fnn.train_test_split(x, y, **options),
         {

@@ -247,6 +247,7 @@ run = {
     "state": optional(made_by(None, **{"parameters": PARAMS, "of another network": OTHER})),
     "order_key": optional(is_key()),
 }
+spread = {"shuffle": optional(word("global"))}
 outside = {
     "progress": optional(flag(False)),
     "callback": optional(Kind(print, junk("a function", "a class"))),
