@@ -230,3 +230,18 @@ def test_one_two_and_eight_devices_give_the_same_history():
     one, two, eight = np.array([line.split() for line in done.stdout.splitlines()], float)
     np.testing.assert_allclose(two, one, rtol=1e-12)
     np.testing.assert_allclose(eight, one, rtol=1e-12)
+
+
+def test_runs_on_a_mesh_can_be_vmapped_and_differentiated():
+    data = fnn.shard_data((X, Y), TWO)
+
+    def losses(rate, key):
+        run = fnn.fit(NET, fnn.softmax_cross_entropy, fnn.sgd(rate), data, key=key, epochs=2)
+        return run.history["loss"]
+
+    keys = jax.random.split(jax.random.key(0), 2)
+    many = jax.vmap(losses, in_axes=(None, 0))(0.1, keys)
+    assert_close(many[1], losses(0.1, keys[1]))
+    slope = jax.grad(lambda rate: losses(rate, keys[0])[-1])(0.1)
+    near = [losses(rate, keys[0])[-1] for rate in (0.09, 0.11)]
+    np.testing.assert_allclose(slope, (near[1] - near[0]) / 0.02, rtol=0.02)
