@@ -21,7 +21,7 @@ from fnn.training.batches import EpochBatches, epoch_order, in_batches
 from fnn.training.control import any_active, materialized, where_in_place
 from fnn.training.packing import Packing, packing_of
 from fnn.training.problem import Problem
-from fnn.training.state import FitState, InitialState, initial_state
+from fnn.training.state import FitState, InitialState, initial_packable_state, layer_by_layer
 from fnn.training.step import TrainState, advance
 from fnn.types import Params
 
@@ -39,19 +39,21 @@ def run_epochs(
     """
     traced, structure = split("fit", (problem, begin, np.int32(epochs)))
     with host_numbers():
-        return _run_epochs(structure, traced, capacity)
+        # taken out of their stacks here, as the program would grow with the layers
+        state, done, history = _run_epochs(structure, traced, capacity)
+        return layer_by_layer(state), done, history
 
 
 @compiled(0, 2)
 def _run_epochs(structure: Structure, traced: list, capacity: int):
     problem, state, epochs = merge(structure, traced)
     if isinstance(state, InitialState):
-        state = initial_state(problem, state)
+        state = initial_packable_state(problem, state)
     first = state.epoch
-    packing = packing_of(problem.optimizer, state.train.params)
+    packing = packing_of(problem.optimizer, state.train.params, problem.net)
     state = repacked(state, packing.pack)
     state, history = epochs_from(problem, packing, state, first, first + epochs, capacity)
-    return repacked(state, packing.unpack), state.epoch - first, history
+    return repacked(state, packing.to_network), state.epoch - first, history
 
 
 Steps = Callable[[Problem, Packing, TrainState, EpochBatches], tuple[TrainState, tuple]]
@@ -71,7 +73,10 @@ def scanned(
         (params, opt_state), (rows, weights, index) = trained, batch
         before = TrainState(params, opt_state, train.step + index, train.key)
         x, y = take(problem.data, rows)
-        after, loss = advance(*problem[:3], before, x, y, weights, packing.unpack, stored)
+        after, loss = advance(
+            *problem[:3], before, x, y, weights, packing.to_network, stored,
+            accumulate=problem.plan.accumulate,
+        )  # fmt: skip
         return (after.params, after.opt_state), loss
 
     # Steps are counted by the loop: a count per lane would cost an accelerator a kernel per step.
@@ -160,7 +165,7 @@ def _epoch(
     batches = in_batches(problem.data, order, problem.plan.batch_size)
     train, (loss, broken) = steps(problem, packing, state.train, batches)
     good = broken == len(batches.rows)
-    latest = _record(problem, packing.unpack(train.params), loss)
+    latest = _record(problem, packing.to_network(train.params), loss)
     advanced = _advanced(problem, state, train, latest, active & good)
     rolled_back = state._replace(
         best_params=advanced.best_params,
