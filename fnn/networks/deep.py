@@ -3,6 +3,7 @@
 Each layer that is written out adds to the program, and to the time that it takes to compile.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -52,33 +53,36 @@ def stacked(runs: Sequence[range], params: Params) -> tuple:
     )
 
 
-def unstacked(tree: Any) -> Any:
-    """The tree with its stacked parameters layer by layer."""
+def unstacked(tree: Any, axis: int = 0) -> Any:
+    """The tree with its stacked parameters layer by layer.
+
+    Args:
+      tree: Any pytree, with parameters as `stacked` returns them in it.
+      axis: That of the layers: 0, or 1 after one of lanes.
+    """
     return jax.tree.map(
-        lambda part: _layers(part) if is_stacked(part) else part, tree, is_leaf=is_stacked
+        lambda part: _layers(part, axis) if is_stacked(part) else part, tree, is_leaf=is_stacked
     )
 
 
-def _layers(params: tuple) -> tuple:
+def _layers(params: tuple, axis: int) -> tuple:
     layers = []
     for part in params:
         if not isinstance(part, Stack):
             layers.append(part)
             continue
         leaves, structure = jax.tree.flatten(part.layers)
-        rows = zip(*map(_rows, leaves), strict=True)
-        layers += [jax.tree.unflatten(structure, each) for each in rows]
+        layers += [
+            # outside of compiled programs, a small one reads each
+            jax.tree.unflatten(structure, [_row(leaf, np.int32(index), axis) for leaf in leaves])
+            for index in range(leaves[0].shape[axis])
+        ]
     return tuple(layers)
 
 
-def _rows(stack: jax.Array) -> list[jax.Array]:
-    """What is stacked. Outside of compiled programs all of it is read by one small one."""
-    return [_row(stack, np.int32(index)) for index in range(len(stack))]
-
-
-@jax.jit
-def _row(stack: jax.Array, index: jax.Array) -> jax.Array:
-    return jax.lax.dynamic_index_in_dim(stack, index, keepdims=False)
+@functools.partial(jax.jit, static_argnums=2)
+def _row(stack: jax.Array, index: jax.Array, axis: int) -> jax.Array:
+    return jax.lax.dynamic_index_in_dim(stack, index, axis, keepdims=False)
 
 
 def ranks_of(params: tuple) -> tuple:

@@ -114,14 +114,14 @@ class MLP(Scaling):
         >>> [layer.weight.shape for layer in mlp((2, 3, 1)).init(jax.random.key(0))]
         [(2, 3), (3, 1)]
         """
-        return unstacked(self.stacked_init(key))
+        return unstacked(self._stacked_init(key))
 
-    def stacked_init(self, key: jax.Array) -> tuple:
+    def _stacked_init(self, key: jax.Array) -> tuple:
         """The parameters of `init`, those of each run of many layers stacked."""
         key = checks.key("mlp.init", key)
         dtype = jax.dtypes.canonicalize_dtype(self.param_dtype or float)
         alone = self.active is not None  # whose weights are scaled layer by layer
-        runs = runs_of(range(len(self.activations))) if alone else self.runs
+        runs = runs_of(range(len(self.activations))) if alone else self._runs
         weights = first_weights(self._sizes, self.initializers, runs, key, dtype)
         if alone:
             widths, units = self._widths(), self._active_units()
@@ -138,7 +138,7 @@ class MLP(Scaling):
                 tables=first_tables(self.embeddings, key, dtype) if run.start == 0 else None,
             )
             params.append(layer if len(run) == 1 else Stack(layer))
-        return stacked(self.runs, params) if alone else tuple(params)
+        return stacked(self._runs, params) if alone else tuple(params)
 
     def apply(self, params: Params, x: Any, *, key: jax.Array | None = None) -> jax.Array:
         """Forward propagation: the outputs of the last layer.
@@ -231,7 +231,7 @@ class MLP(Scaling):
         The parameters are those of `init`, or `stacked` by the network's runs.
         """
         if not is_stacked(params):
-            params = stacked(self.runs, self._checked_params(function, params))
+            params = stacked(self._runs, self._checked_params(function, params))
         dtype = self.dtype or params[0].weight.dtype
         a = self._first_inputs(function, params[0].tables, x, dtype)
         if key is not None:
@@ -241,10 +241,10 @@ class MLP(Scaling):
         )
 
     @property
-    def runs(self) -> tuple[range, ...]:
+    def _runs(self) -> tuple[range, ...]:
         """The layers, by number: many hidden ones of one kind in one run, others each alone.
 
-        >>> mlp((2, *[4] * 40, 1)).runs
+        >>> mlp((2, *[4] * 40, 1))._runs
         (range(0, 1), range(1, 40), range(40, 41))
         """
         sigmas, last = self.activations, len(self.activations) - 1

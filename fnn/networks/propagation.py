@@ -44,7 +44,7 @@ def propagated(
     remat = net.remat and not every
     widths = None if net.active is None else net._widths()
     a, dtype, states = swap(a), a.dtype, []
-    for run, part in zip(net.runs, params, strict=True):
+    for run, part in zip(net._runs, params, strict=True):
         layer = functools.partial(
             _layer, net, function, run.start, key, dtype, transposed=transposed, unroll=unroll
         )

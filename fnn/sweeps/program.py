@@ -74,7 +74,7 @@ def begin(program: Program, traced: list, start: Any) -> FitState:
 
 @compiled(0, 1)
 def converted(program: Program, way: str, traced: list, state: FitState) -> FitState:
-    """A chunk's states, packed for its program (`way` is "pack") or unpacked for users."""
+    """A chunk's states, packed for its program (`way` is "pack") or unpacked ("unpack")."""
 
     def one(traced: list, state: FitState) -> FitState:
         problem, _ = merge(program.structure, with_keys(traced))

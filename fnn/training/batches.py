@@ -61,7 +61,9 @@ def in_batches(data: Data, order: jax.Array, batch_size: int) -> EpochBatches:
     batches = -(-data.rows // batch_size)
     fill = batches * batch_size - data.rows
     shape = (batches, batch_size)
-    places = (jnp.concatenate([order, jnp.resize(order, fill)]) if fill else order).reshape(shape)
+    places = (jnp.concatenate([order, jnp.resize(order, (fill,))]) if fill else order).reshape(
+        shape
+    )
     rows = data.numbers[places] if isinstance(data, Subset) else places
     counts = (np.arange(batches * batch_size) < data.rows).astype(float).reshape(shape)
     if data.weights is not None:

@@ -53,7 +53,7 @@ def _run_epochs(structure: Structure, traced: list, capacity: int):
     packing = packing_of(problem.optimizer, state.train.params, problem.net)
     state = repacked(state, packing.pack)
     state, history = epochs_from(problem, packing, state, first, first + epochs, capacity)
-    return repacked(state, packing.to_network), state.epoch - first, history
+    return repacked(state, packing.unpack), state.epoch - first, history
 
 
 Steps = Callable[[Problem, Packing, TrainState, EpochBatches], tuple[TrainState, tuple]]
@@ -74,7 +74,7 @@ def scanned(
         before = TrainState(params, opt_state, train.step + index, train.key)
         x, y = take(problem.data, rows)
         after, loss = advance(
-            *problem[:3], before, x, y, weights, packing.to_network, stored,
+            *problem[:3], before, x, y, weights, packing.unpack, stored,
             accumulate=problem.plan.accumulate,
         )  # fmt: skip
         return (after.params, after.opt_state), loss
@@ -165,7 +165,7 @@ def _epoch(
     batches = in_batches(problem.data, order, problem.plan.batch_size)
     train, (loss, broken) = steps(problem, packing, state.train, batches)
     good = broken == len(batches.rows)
-    latest = _record(problem, packing.to_network(train.params), loss)
+    latest = _record(problem, packing.unpack(train.params), loss)
     advanced = _advanced(problem, state, train, latest, active & good)
     rolled_back = state._replace(
         best_params=advanced.best_params,

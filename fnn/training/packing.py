@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fnn.networks.deep import is_stacked, ranks_of, stacked, unstacked
+from fnn.networks.deep import is_stacked, ranks_of, stacked
 from fnn.networks.mlp import MLP
 from fnn.optimizers.common import ignores_rank, is_elementwise
 from fnn.types import Network, Optimizer, Params
@@ -37,8 +37,7 @@ class Packing(NamedTuple):
     pack: Callable[[Any], Any]
     """Packs each part of a tree that has the structure of the parameters; the rest is unchanged."""
     unpack: Callable[[Any], Any]
-    to_network: Callable[[Any], Any]
-    """As `unpack`, but for layers that the network computes by a loop: they stay stacked."""
+    """The way back, but for layers that the network computes by a loop: they stay stacked."""
 
 
 class _Leaf(NamedTuple):
@@ -60,10 +59,10 @@ def packing_of(optimizer: Optimizer, params: Params, net: Network | None = None)
     The network is the one they belong to; without it, layers are not stacked.
     """
     if not is_elementwise(optimizer):
-        return Packing(*[lambda tree: tree] * 3)
+        return Packing(lambda tree: tree, lambda tree: tree)
     stack = lambda params: params  # noqa: E731
     if isinstance(net, MLP) and not is_stacked(params):
-        stack = functools.partial(stacked, net.runs)
+        stack = functools.partial(stacked, net._runs)
     stacks = jax.eval_shape(stack, params)
     shapes, structure = jax.tree.flatten(stacks)
     ranks = jax.tree.leaves(ranks_of(stacks))
@@ -82,11 +81,8 @@ def packing_of(optimizer: Optimizer, params: Params, net: Network | None = None)
         return jax.tree.unflatten(structure, [found[index] for index in range(len(leaves))])
 
     packed = jax.eval_shape(pack, stacks)
-    to_stacks, unpacked = _wherever(params, stack), _wherever(packed, unpack)
-    packing = _wherever(stacks, pack)
-    return Packing(
-        lambda tree: packing(to_stacks(tree)), lambda tree: unstacked(unpacked(tree)), unpacked
-    )
+    to_stacks, packing = _wherever(params, stack), _wherever(stacks, pack)
+    return Packing(lambda tree: packing(to_stacks(tree)), _wherever(packed, unpack))
 
 
 class Stacking(NamedTuple):
@@ -96,7 +92,7 @@ class Stacking(NamedTuple):
 
     def init(self, key: jax.Array) -> Params:
         """As `MLP.init`, but stacked."""
-        return self.net.stacked_init(key)
+        return self.net._stacked_init(key)
 
     def apply(self, params: Params, x: Any, *, key: jax.Array | None = None) -> jax.Array:
         """As `MLP.apply`."""

@@ -36,8 +36,8 @@ def pair(**options):
     sigmas = [("tanh", tanh)[index % 2] for index in range(DEPTH)]
     looped = fnn.mlp(sizes, activation="tanh", **one)
     written_out = fnn.mlp(sizes, activation=sigmas, **one)
-    assert looped.runs == (range(1), range(1, DEPTH), range(DEPTH, DEPTH + 1))
-    assert all(len(run) == 1 for run in written_out.runs)
+    assert looped._runs == (range(1), range(1, DEPTH), range(DEPTH, DEPTH + 1))
+    assert all(len(run) == 1 for run in written_out._runs)
     return looped, written_out
 
 
@@ -134,14 +134,14 @@ def test_a_run_by_a_loop_continues_with_the_same_bits(key, tmp_path):
 
 def test_runs_are_of_many_layers_of_one_kind():
     assert runs_of("abbbbcc") == (range(1), range(1, 5), range(5, 6), range(6, 7))
-    assert fnn.mlp((3, 4, 4, 4, 4, 2)).runs[1] == range(1, 4)
-    assert all(len(run) == 1 for run in fnn.mlp((4, 4, 4, 4)).runs)  # the first and last are alone
+    assert fnn.mlp((3, 4, 4, 4, 4, 2))._runs[1] == range(1, 4)
+    assert all(len(run) == 1 for run in fnn.mlp((4, 4, 4, 4))._runs)  # the first and last are alone
 
 
 def test_what_is_stacked_is_taken_apart(key):
     net, _ = pair(norm="layer")
     params = net.init(key)
-    tree = {"a": stacked(net.runs, params), "b": (jnp.ones(2), params)}
+    tree = {"a": stacked(net._runs, params), "b": (jnp.ones(2), params)}
     assert is_stacked(tree["a"])
     assert not is_stacked(params)
     chex.assert_trees_all_equal(unstacked(tree), {"a": params, "b": tree["b"]})
@@ -150,7 +150,7 @@ def test_what_is_stacked_is_taken_apart(key):
 def test_an_activation_that_widens_is_computed_in_the_dtype_of_the_network(key):
     net = fnn.mlp((3, *[4] * 6, 2), activation=lambda z: jnp.tanh(z.astype(np.float32)),
                   param_dtype="bfloat16", initializer="glorot_uniform")  # fmt: skip
-    assert len(net.runs) == 3
+    assert len(net._runs) == 3
     with jax.numpy_dtype_promotion("standard"):
         z, a = jax.eval_shape(net.forward, jax.eval_shape(net.init, key), X)[2]
     assert (z.dtype, a.dtype) == (jnp.bfloat16, jnp.float32)

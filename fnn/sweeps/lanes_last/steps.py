@@ -26,7 +26,7 @@ _SMALL = 4096
 
 def is_small(net: Network, batch_size: int) -> bool:
     """Whether lanes of this network are faster on the last axis than on the first."""
-    if not isinstance(net, MLP) or any(len(run) > 1 for run in net.runs):
+    if not isinstance(net, MLP) or any(len(run) > 1 for run in net._runs):
         return False  # a loop over layers is not for the interpreter
     weights = max(a * b for a, b in itertools.pairwise(net.sizes))
     return weights * batch_size <= _SMALL
@@ -46,7 +46,7 @@ def scanned_lanes_last(
         net, loss, optimizer, data = merge(structure, traced)
         # products are unrolled below, and sums over rows then read numbers that are adjacent
         net = Transposed(net, unroll=False)
-        return advance(net, loss, optimizer, train, *take(data, rows), weights, packing.to_network)
+        return advance(net, loss, optimizer, train, *take(data, rows), weights, packing.unpack)
 
     @jax.custom_batching.custom_vmap
     def scanned(traced: list, train: TrainState, batches: EpochBatches) -> tuple[TrainState, tuple]:
