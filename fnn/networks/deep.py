@@ -15,7 +15,7 @@ import numpy as np
 
 from fnn.types import Params
 
-# Fewer layers are written out: they compile in a few seconds, and a step is up to a quarter faster.
+# Fewer layers are written out: they compile in a few seconds, and take less time if they are small.
 _MANY = 32
 # With `remat`, as a CPU's compiler keeps what written-out layers would compute again.
 _MANY_REMAT = 4

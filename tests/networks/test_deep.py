@@ -10,6 +10,7 @@ import pytest
 import fnn
 from fnn.networks import deep
 from fnn.networks.deep import is_stacked, runs_of, stacked, unstacked
+from fnn.training.packing import packing_of
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(24, 3))
@@ -147,6 +148,19 @@ def test_what_is_stacked_is_taken_apart(key):
     chex.assert_trees_all_equal(unstacked(tree), {"a": params, "b": tree["b"]})
 
 
+def test_vectors_that_are_stacked_are_no_matrices_to_the_optimizer(key):
+    """Those of rank 2 and more decay."""
+    net = fnn.mlp((3, *[40] * 30, 2), norm="layer")
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), jax.eval_shape(net.init, key))
+    packing = packing_of(fnn.adamw(1e-3), params, net)
+    packed = jax.eval_shape(packing.pack, params)
+    stacks = [(29, 40, 40), *[(29 * 40,)] * 3]
+    assert [leaf.shape for leaf in packed[-4:]] == stacks
+    state = fnn.adamw(1e-3).init(params)
+    back = jax.eval_shape(lambda tree: unstacked(packing.unpack(packing.pack(tree))), state)
+    chex.assert_trees_all_equal_shapes_and_dtypes(back, jax.eval_shape(lambda: state))
+
+
 def test_an_activation_that_widens_is_computed_in_the_dtype_of_the_network(key):
     net = fnn.mlp((3, *[4] * 6, 2), activation=lambda z: jnp.tanh(z.astype(np.float32)),
                   param_dtype="bfloat16", initializer="glorot_uniform")  # fmt: skip
@@ -221,4 +235,4 @@ def test_written_out_layers_with_remat_have_the_same_gradients(x64, key):
     one, other = (jax.jit(grads)(net, params) for net in nets)
     chex.assert_trees_all_close(one, other, rtol=1e-12)
     text = str(jax.make_jaxpr(lambda: grads(nets[0], params))())
-    assert text.count("prevent_cse=True") == 3
+    assert text.count("differentiated=True") == 3
