@@ -21,8 +21,11 @@ def fitted(accumulate, data=(X, Y), net=NET, opt=fnn.adam(1e-2), **options):  # 
     return fnn.fit(net, fnn.squared_error, opt, data, accumulate=accumulate, **options)
 
 
-@pytest.mark.parametrize("data", [(X, Y), (X, Y, WEIGHTS)], ids=["equal", "weighted"])
-@pytest.mark.parametrize("parts", [2, 6, 12])
+DATA = {"equal": (X, Y), "weighted": (X, Y, WEIGHTS), "whole batches": (X[:36], Y[:36])}
+
+
+@pytest.mark.parametrize("data", DATA.values(), ids=DATA)
+@pytest.mark.parametrize("parts", [2, 12])
 def test_a_batch_in_parts_makes_the_same_step(x64, data, parts):
     # 42 rows in batches of 12: the last one has 6 rows and padding
     whole, cut = fitted(1, data), fitted(parts, data)
