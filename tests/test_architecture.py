@@ -63,8 +63,8 @@ INSIDE = {
     ],
     "metrics": ["common", "labels", "classification", "ranking", "regression", "__init__"],
     "networks": [
-        *["dense", "embeddings", "weights", "summary", "model", "units", "arguments", "mlp"],
-        *["transposed", "__init__"],
+        *["dense", "deep", "propagation", "embeddings", "weights", "summary", "model", "units"],
+        *["arguments", "mlp", "transposed", "__init__"],
     ],
     "plots": [
         *["common", "boundary", "confusion", "curves", "heat", "images", "scatter", "surface"],

@@ -12,7 +12,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jax.experimental import topologies
 from jax.experimental.compilation_cache import compilation_cache
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import fnn
 from bench import accelerator
@@ -199,6 +201,42 @@ def test_nothing_is_added_up_in_an_order_that_changes_from_call_to_call(target, 
         folder.mkdir()
         found[name] = bool(ATOMIC.search(machine_code(target, folder, function, *args)))
     assert found == {"fit": False, "lanes": False, "segments": True}
+
+
+@pytest.mark.parametrize("target", [needs("H100")])
+def test_a_network_of_1e9_parameters_fits_eight_devices(target, record_figure):
+    """Each device has an eighth of every layer's neurons, with their weights and statistics."""
+    devices = topologies.get_topology_desc(**TARGETS[target] | {"topology": "1x1x8"}).devices
+    mesh = Mesh(np.array(devices), ("model",))
+
+    def placed(leaf, rows=False):
+        axes = [None] * (leaf.ndim - 1) + ["model"] if leaf.ndim and not rows else []
+        place = NamedSharding(mesh, PartitionSpec(*axes))
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+
+    net, opt = fnn.mlp((8192, *[8192] * 15, 1024), remat=True), fnn.adam(1e-3)
+    state = jax.eval_shape(lambda key: fnn.init_state(net, opt, key), KEY)
+    numbers = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    assert numbers > 1e9
+    state = jax.tree.map(placed, state)
+    batch = (
+        placed(jax.ShapeDtypeStruct((4096, 8192), np.float32), rows=True),
+        placed(jax.ShapeDtypeStruct((4096,), np.int32), rows=True),
+    )
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(state, batch):
+        return fnn.train_step(net, fnn.softmax_cross_entropy, opt, state, batch, accumulate=4)
+
+    memory = step.lower(state, batch).compile().memory_analysis()
+    kept, temporary = memory.argument_size_in_bytes, memory.temp_size_in_bytes
+    record_figure(
+        f"{numbers:.3g} parameters on eight devices like an {target}: on each {kept / 2**30:.2f} "
+        f"GiB of weights, statistics and data, and {temporary / 2**30:.2f} GiB for a step"
+    )
+    # weights, and two statistics of each
+    assert kept < 1.2 * 12 * numbers / 8
+    assert temporary < 2.5 * 2**30
 
 
 TEXT = """

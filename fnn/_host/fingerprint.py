@@ -26,6 +26,8 @@ _MODULES = re.compile(r"^fnn(?:\.[a-z_][a-z_0-9]*)+\.(?=\w)")
 _RENAMED = {"fnn.Beginning": "fnn.InitialState"}
 # Fields that older checkpoints have of an `mlp`, and the values that they always had.
 _FORMER = {".written_out": "True", ".features_first": "False"}
+# Fields that older checkpoints do not have, and the values that they always had.
+_ADDED = {"plan.accumulate": "int64 1", "net.remat": "False"}
 
 
 def fingerprint(**arguments: Any) -> dict[str, str]:
@@ -45,17 +47,21 @@ def differences(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
     """A line for each difference between two fingerprints.
 
     Modules of fnn, and fields that its configs no longer have, are not compared: older checkpoints
-    have others. Fields that they do not have are options that are None, so absent, now.
+    have others. Fields that they do not have are options that are absent now.
     """
     there = {
         name: _without_modules(text) for name, text in there.items() if not _is_former(name, text)
     }
-    absent = "None"
     names = [name for name in {**there, **here}
-             if there.get(name, absent) != here.get(name, absent)]  # fmt: skip
+             if there.get(name, _absent(name)) != here.get(name, _absent(name))]  # fmt: skip
     nothing = "not there"
     return [f"{name}: {there.get(name, nothing)} then, {here.get(name, nothing)} now"
             for name in names]  # fmt: skip
+
+
+def _absent(name: str) -> str:
+    """The description of a part that an older fingerprint does not have."""
+    return next((text for field, text in _ADDED.items() if name.endswith(field)), "None")
 
 
 def _without_modules(text: str) -> str:

@@ -54,6 +54,7 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
     refit: bool = False,
     epochs: int,
     batch_size: int = 32,
+    accumulate: int = 1,
     validation: Any = None,
     metrics: Mapping[str, Metric | Loss] | None = None,
     monitor: str | None = None,
@@ -86,8 +87,9 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
     to its training rows.
 
     Args:
-      net, loss, optimizer, epochs, batch_size, metrics, stop: As in `sweep`. The metrics are
-        measured on the held-out rows, and after each epoch on the validation rows, if any.
+      net, loss, optimizer, epochs, batch_size, accumulate, metrics, stop: As in `sweep`. The
+        metrics are measured on the held-out rows, and after each epoch on the validation rows, if
+        any.
       data: `(x, y)` or `(x, y, weights)`, shared by all lanes.
       key: A PRNG key: for the folds, for the batch order, and for each fold its first parameters,
         the same for all settings. Or one for each setting, `(settings,)`; the folds come from
@@ -180,7 +182,7 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
         watched = {"validation": held_out["validation"]}
     elif share is not None:
         watched = {"validation": rows.of("validation")}
-    options = {"batch_size": batch_size, "monitor": monitor, "mode": mode}
+    options = {"batch_size": batch_size, "accumulate": accumulate, "monitor": monitor, "mode": mode}
     first: dict[str, Any] = of_lane(held_out, 0)
     judged = checked_problem(name, **first, batch_size=batch_size, monitor=None, mode=mode)
     score = "loss" if score is None else score

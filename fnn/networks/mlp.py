@@ -19,7 +19,7 @@ from fnn._core import checks
 from fnn._core.config import config, makes, number, static
 from fnn._core.display import text_of
 from fnn._core.table import Table
-from fnn.activations import ACTIVATIONS, ELEMENTWISE, standardize
+from fnn.activations import ACTIVATIONS
 from fnn.initializers import INITIALIZERS
 from fnn.networks.arguments import (
     checked_activations,
@@ -28,7 +28,7 @@ from fnn.networks.arguments import (
     checked_outputs,
     checked_sizes,
 )
-from fnn.networks.dense import affine, affine_transposed, along_features, dropped
+from fnn.networks.deep import Stack, is_stacked, runs_of, stacked, unstacked
 from fnn.networks.embeddings import (
     Embedding,
     check_codes,
@@ -37,6 +37,7 @@ from fnn.networks.embeddings import (
     first_tables,
     width_of_inputs,
 )
+from fnn.networks.propagation import States, propagated
 from fnn.networks.summary import table_of_layers
 from fnn.networks.units import Scaling, raw_outputs
 from fnn.networks.weights import between_active, default_initializers, first_weights
@@ -74,6 +75,7 @@ class MLP(Scaling):
     embeddings: tuple[Embedding, ...] = static()
     norm: str | None = static()
     residual: bool = static()
+    remat: bool = static()
     dtype: np.dtype | None = static()
     param_dtype: np.dtype | None = static()
     dropout: Numbers | None = number()
@@ -112,26 +114,31 @@ class MLP(Scaling):
         >>> [layer.weight.shape for layer in mlp((2, 3, 1)).init(jax.random.key(0))]
         [(2, 3), (3, 1)]
         """
+        return unstacked(self._stacked_init(key))
+
+    def _stacked_init(self, key: jax.Array) -> tuple:
+        """The parameters of `init`, those of each run of many layers stacked."""
         key = checks.key("mlp.init", key)
         dtype = jax.dtypes.canonicalize_dtype(self.param_dtype or float)
-        layers = []
-        weights = first_weights(self._sizes, self.initializers, key, dtype)
-        if self.active is not None:
+        alone = self.active is not None  # whose weights are scaled layer by layer
+        runs = runs_of(range(len(self.activations))) if alone else self._runs
+        weights = first_weights(self._sizes, self.initializers, runs, key, dtype)
+        if alone:
             widths, units = self._widths(), self._active_units()
             weights = between_active(weights, self.initializers, widths, units)
-        for index, weight in enumerate(weights):
-            out = weight.shape[1]
-            normed = self.norm is not None and index < len(self.sizes) - 2
-            layers.append(
-                Layer(
-                    weight=weight,
-                    bias=jnp.zeros(out, dtype) if self.bias else None,
-                    scale=jnp.ones(out, dtype) if normed else None,
-                    shift=jnp.zeros(out, dtype) if normed else None,
-                    tables=first_tables(self.embeddings, key, dtype) if index == 0 else None,
-                )
+        params = []
+        for run, weight in zip(runs, weights, strict=True):
+            shape = *weight.shape[:-2], weight.shape[-1]
+            normed = self.norm is not None and run.start < len(self.sizes) - 2
+            layer = Layer(
+                weight=weight,
+                bias=jnp.zeros(shape, dtype) if self.bias else None,
+                scale=jnp.ones(shape, dtype) if normed else None,
+                shift=jnp.zeros(shape, dtype) if normed else None,
+                tables=first_tables(self.embeddings, key, dtype) if run.start == 0 else None,
             )
-        return tuple(layers)
+            params.append(layer if len(run) == 1 else Stack(layer))
+        return stacked(self._runs, params) if alone else tuple(params)
 
     def apply(self, params: Params, x: Any, *, key: jax.Array | None = None) -> jax.Array:
         """Forward propagation: the outputs of the last layer.
@@ -153,7 +160,7 @@ class MLP(Scaling):
         >>> net.apply(net.init(jax.random.key(0)), jnp.ones((5, 2))).shape
         (5, 1)
         """
-        return raw_outputs(self, self._propagate("mlp.apply", params, x, key)[-1][1])
+        return raw_outputs(self, self._scaled_outputs(params, x, key=key))
 
     def forward(
         self, params: Params, x: Any, *, key: jax.Array | None = None
@@ -177,7 +184,7 @@ class MLP(Scaling):
         >>> [(z.shape, a.shape) for z, a in net.forward(params, jnp.ones(2))]
         [((3,), (3,)), ((1,), (1,))]
         """
-        return tuple(self._propagate("mlp.forward", params, x, key))
+        return tuple(self._propagate("mlp.forward", params, x, key, every=True)[1])
 
     def summary(self) -> Table:
         """The layers in numbers.
@@ -202,6 +209,12 @@ class MLP(Scaling):
                 table.note += f"; {what} are scaled by a {type(scaler).__name__}"
         return table
 
+    def _scaled_outputs(
+        self, params: Params, x: Any, *, key: jax.Array | None = None, **options: bool
+    ) -> jax.Array:
+        """The last a. For the options see `Transposed`."""
+        return self._propagate("mlp.apply", params, x, key, **options)[0]
+
     def _propagate(
         self,
         function: str,
@@ -209,68 +222,57 @@ class MLP(Scaling):
         x: Any,
         key: jax.Array | None,
         *,
+        every: bool = False,
         transposed: bool = False,
         unroll: bool = True,
-    ) -> list[tuple[jax.Array, jax.Array]]:
-        """A pair (z, a) per layer, each `(..., out)`. For the options see `Transposed`."""
-        params = self._checked_params(function, params)
+    ) -> tuple[jax.Array, States]:
+        """The last a `(..., out)`; and z and a of `every` layer. For the others see `Transposed`.
+
+        The parameters are those of `init`, or `stacked` by the network's runs.
+        """
+        if not is_stacked(params):
+            params = stacked(self._runs, self._checked_params(function, params))
         dtype = self.dtype or params[0].weight.dtype
         a = self._first_inputs(function, params[0].tables, x, dtype)
         if key is not None:
             key = checks.key(function, key)
-        states = []
-        last = len(params) - 1
-        active = None if self.active is None else self._active_units()
-        transposed = transposed and a.ndim == 2
-        swap = jnp.transpose if transposed else lambda a: a
-        a = swap(a)
-        for index, (layer, sigma) in enumerate(zip(params, self.activations, strict=True)):
-            before, units = a, None
-            if active is not None:
-                units = jnp.expand_dims(active[index + 1], range(a.ndim - 1))
-            weight = layer.weight.astype(dtype)
-            if transposed:
-                z = affine_transposed(a, weight, layer.bias)
-            else:
-                z = affine(a, weight, layer.bias, unroll=unroll)
-            if layer.scale is not None:
-                z = along_features(jnp.multiply, standardize(swap(z), units), layer.scale)
-                z = swap(along_features(jnp.add, z, layer.shift))
-            a = sigma(z) if sigma in ELEMENTWISE else swap(_activated(function, sigma, swap(z)))
-            if self.dropout is not None and key is not None and index < last:
-                a = swap(dropped(jax.random.fold_in(key, index), swap(a), self.dropout))
-            if self.residual and 0 < index < last and before.shape == a.shape:
-                a = a + self._skipped(index, before)
-            if units is not None:
-                z, a = (swap(jnp.where(units, swap(part), 0)) for part in (z, a))
-            states.append((swap(z), swap(a)))
-        return states
+        return propagated(
+            self, function, params, a, key, every=every, transposed=transposed, unroll=unroll
+        )
+
+    @property
+    def _runs(self) -> tuple[range, ...]:
+        """The layers, by number: many hidden ones of one kind in one run, others each alone.
+
+        >>> mlp((2, *[4] * 40, 1))._runs
+        (range(0, 1), range(1, 40), range(40, 41))
+        """
+        sigmas, last = self.activations, len(self.activations) - 1
+        kinds = [
+            (self.sizes[index : index + 2], sigmas[index]) if 0 < index < last else index
+            for index in range(len(sigmas))
+        ]
+        return runs_of(kinds, remat=self.remat)
 
     @property
     def _sizes(self) -> tuple[int, ...]:
         """Neurons per layer, the columns first that enter the first layer."""
         return (width_of_inputs(self.sizes[0], self.embeddings), *self.sizes[1:])
 
-    def _widths(self) -> tuple[Any, ...]:
-        """Active neurons per layer; those of hidden layers are traced if there is `active`."""
+    def _widths(self) -> Any:
+        """Active neurons per layer, the input's features first; traced if there is `active`."""
         if self.active is None:
             return self._sizes
         active = jnp.asarray(self.active).astype(np.int32)
         rule = "active must be that of one network here (jax.vmap gives each lane its own)"
         checks.require(active.ndim == 1, "mlp", rule, f"shape {active.shape}")
-        return (self._sizes[0], *active, self._sizes[-1])
+        first, last = (np.array([size], np.int32) for size in (self._sizes[0], self._sizes[-1]))
+        return jnp.concatenate([first, active, last])
 
     def _active_units(self) -> list[jax.Array]:
         """Which neurons of each layer are active, bools `(size,)`."""
         widths = zip(self._sizes, self._widths(), strict=True)
         return [jnp.arange(size, dtype=np.int32) < width for size, width in widths]
-
-    def _skipped(self, index: int, before: jax.Array) -> jax.Array:
-        """The input as a residual layer adds it; 0 where the active widths differ."""
-        if self.active is None:
-            return before
-        widths = self._widths()
-        return jnp.where(widths[index] == widths[index + 1], before, 0)
 
     def _checked_params(self, function: str, params: Params) -> Params:
         params = checks.floats(function, "params", params)
@@ -320,6 +322,7 @@ def mlp(
     dropout: Numbers | None = None,
     norm: str | None = None,
     residual: bool = False,
+    remat: bool = False,
     dtype: Any = None,
     param_dtype: Any = None,
     active: Any = None,
@@ -351,6 +354,10 @@ def mlp(
         variance 1, then scales and shifts them by learnt numbers. None: no norm.
       residual: Whether a hidden layer's input is added to its a. This needs equal widths,
         and excludes the first and the last layer.
+      remat: Whether gradients compute each hidden layer again instead of keeping what it computed
+        (gradient checkpointing): the same numbers for less memory and about a third more time.
+        Of four or more layers of one shape in a row, only what enters each of about sqrt(layers)
+        blocks is kept. Other layers keep what enters them, but on a CPU everything.
       dtype: Of the computation. None: that of the parameters.
       param_dtype: Of the parameters. None: float32 (float64 under x64).
       active: How many neurons of each hidden layer are active, `(hidden,)`, from 1 to its
@@ -377,7 +384,8 @@ def mlp(
     Raises:
       ValueError, TypeError: An argument is not as described here.
     Source: Srivastava et al. 2014, JMLR 15 (dropout); Ba et al. 2016, arXiv:1607.06450
-      (layer normalisation); He et al. 2016, arXiv:1512.03385 (residual connections).
+      (layer normalisation); He et al. 2016, arXiv:1512.03385 (residual connections); Chen et al.
+      2016, arXiv:1604.06174 (gradient checkpointing).
 
     >>> net = mlp((64, 128, 10), activation="tanh", dropout=0.1)
     >>> params = net.init(jax.random.key(0))
@@ -400,6 +408,7 @@ def mlp(
         bias=checks.flag(name, "bias", bias),
         norm=norm,
         residual=checks.flag(name, "residual", residual),
+        remat=checks.flag(name, "remat", remat),
         dtype=checks.floating_dtype(name, "dtype", dtype),
         param_dtype=checks.floating_dtype(name, "param_dtype", param_dtype),
         dropout=dropout,
@@ -413,12 +422,3 @@ def mlp(
 def _name_in(named: Mapping[str, Any], value: Any) -> Any:
     """The name of a value, or the value itself if it has none."""
     return next((name for name, known in named.items() if known == value), value)
-
-
-def _activated(function: str, sigma: Activation, z: jax.Array) -> jax.Array:
-    """The activation of z, checked, as it may be the user's own."""
-    a = sigma(z)
-    rule = f"an activation must return an array of the shape it is given, {z.shape}"
-    got = getattr(a, "shape", type(a).__name__)
-    checks.require(got == z.shape, function, rule, got)
-    return a

@@ -46,11 +46,14 @@ class Transposed(Scaling):
 
     def apply(self, params: Params, x: Any, *, key: jax.Array | None = None) -> jax.Array:
         """As `MLP.apply`."""
-        return raw_outputs(self, self.forward(params, x, key=key)[-1][1])
+        return raw_outputs(self, self._scaled_outputs(params, x, key=key))
 
     def forward(
         self, params: Params, x: Any, *, key: jax.Array | None = None
     ) -> tuple[tuple[jax.Array, jax.Array], ...]:
         """As `MLP.forward`."""
         options = {"transposed": True, "unroll": self.unroll}
-        return tuple(self.net._propagate("mlp.apply", params, x, key, **options))
+        return tuple(self.net._propagate("mlp.apply", params, x, key, every=True, **options)[1])
+
+    def _scaled_outputs(self, params: Params, x: Any, *, key: jax.Array | None = None) -> jax.Array:
+        return self.net._scaled_outputs(params, x, key=key, transposed=True, unroll=self.unroll)

@@ -37,7 +37,7 @@ def scaled_outputs_of(
     if _output_scaler(net) is None:
         return outputs_of(net, params, x, key)
     scaling: Any = net
-    return scaling.forward(params, x, key=key)[-1][1]
+    return scaling._scaled_outputs(params, x, key=key)
 
 
 def raw_outputs(net: Network, outputs: jax.Array) -> jax.Array:

@@ -23,9 +23,13 @@ def default_initializers(sigmas: Sequence[Activation]) -> tuple[Initializer, ...
 
 
 def first_weights(
-    sizes: Sequence[int], initializers: Sequence[Initializer], key: jax.Array, dtype: Any
+    sizes: Sequence[int],
+    initializers: Sequence[Initializer],
+    runs: Sequence[range],
+    key: jax.Array,
+    dtype: Any,
 ) -> list[jax.Array]:
-    """A weight matrix `(in, out)` per layer.
+    """The weights of each run of layers: a matrix `(in, out)`, or many stacked ones.
 
     All layers share one random draw where their initializers allow it, which compiles faster.
 
@@ -43,15 +47,20 @@ def first_weights(
         for weight, shape in zip(weights, shapes, strict=True):
             rule = f"the initializer must return the shape it is given, {shape}"
             checks.require(weight.shape == shape, "mlp.init", rule, weight.shape)
-        return weights
-    counts = [math.prod(shape) for shape in shapes]
+        return [
+            jnp.stack(weights[run.start : run.stop]) if len(run) > 1 else weights[run.start]
+            for run in runs
+        ]
+    counts = [len(run) * math.prod(shapes[run.start]) for run in runs]
     entries = scaled[0].draw(key, (sum(counts),), dtype)
     pieces = jnp.split(entries, np.cumsum(counts)[:-1])
     # drawn as (out, in), the layout in which training keeps them
-    return [
-        piece.reshape(shape[::-1]).T * np.asarray(make.deviation(shape), dtype)
-        for make, piece, shape in zip(scaled, pieces, shapes, strict=True)
-    ]
+    found = []
+    for run, piece in zip(runs, pieces, strict=True):
+        shape, many = shapes[run.start], [len(run)] if len(run) > 1 else []
+        deviation = np.asarray(scaled[run.start].deviation(shape), dtype)
+        found.append(jnp.swapaxes(piece.reshape(*many, *shape[::-1]), -1, -2) * deviation)
+    return found
 
 
 def between_active(

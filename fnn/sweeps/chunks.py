@@ -17,6 +17,7 @@ from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSha
 from fnn._core.jit_cache import Compiled
 from fnn._core.partition import host_numbers
 from fnn._host.segments import Pace
+from fnn.networks.deep import unstacked
 from fnn.sweeps.layout import layout_of, within_memory
 from fnn.sweeps.program import (
     Program,
@@ -264,7 +265,7 @@ class Runs:
         """The chunk, with its state moved to the store."""
         if chunk.state is not None:
             state = converted(self._program, "unpack", chunk.traced, chunk.state)
-            self._store.write(chunk.lanes, state)
+            self._store.write(chunk.lanes, unstacked(state, axis=1))
         return chunk._replace(state=None)
 
     def _stored(self, lanes: np.ndarray) -> FitState:

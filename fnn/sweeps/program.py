@@ -18,7 +18,7 @@ from fnn.training.control import materialized
 from fnn.training.epochs import Steps, epochs_from, has_ended, repacked, scanned
 from fnn.training.packing import Packing, packing_of
 from fnn.training.problem import Problem
-from fnn.training.state import FitState, InitialState, initial_state
+from fnn.training.state import FitState, InitialState, initial_packable_state
 from fnn.training.step import TrainState
 from fnn.types import Loss
 
@@ -65,7 +65,7 @@ def begin(program: Program, traced: list, start: Any) -> FitState:
 
     def one(traced: list, start: Any) -> FitState:
         problem, order_key = merge(program.structure, with_keys(traced))
-        state = initial_state(problem, InitialState(with_keys(start), order_key))
+        state = initial_packable_state(problem, InitialState(with_keys(start), order_key))
         state = repacked(state, _packing_for(problem).pack)
         return without_keys(state._replace(order_key=None))
 
@@ -74,7 +74,7 @@ def begin(program: Program, traced: list, start: Any) -> FitState:
 
 @compiled(0, 1)
 def converted(program: Program, way: str, traced: list, state: FitState) -> FitState:
-    """A chunk's states, packed for its program (`way` is "pack") or unpacked for users."""
+    """A chunk's states, packed for its program (`way` is "pack") or unpacked ("unpack")."""
 
     def one(traced: list, state: FitState) -> FitState:
         problem, _ = merge(program.structure, with_keys(traced))
@@ -85,7 +85,8 @@ def converted(program: Program, way: str, traced: list, state: FitState) -> FitS
 
 def _packing_for(problem: Problem) -> Packing:
     """The packing of a lane's parameters."""
-    return packing_of(problem.optimizer, jax.eval_shape(problem.net.init, jax.random.key(0)))
+    params = jax.eval_shape(problem.net.init, jax.random.key(0))
+    return packing_of(problem.optimizer, params, problem.net)
 
 
 @compiled(0)
@@ -182,7 +183,7 @@ _kept.defvjp(lambda outputs: (outputs, None), lambda _, slopes: (materialized(sl
 
 def along_vectors(problem: Problem) -> bool:
     """Whether the lanes of a chunk are on the last axis."""
-    return is_small(problem.net, problem.plan.batch_size)
+    return problem.plan.accumulate == 1 and is_small(problem.net, problem.plan.batch_size)
 
 
 def _for_lanes(program: Program, function: Callable, *axes: int | None) -> Callable:

@@ -52,6 +52,7 @@ def sweep(  # noqa: D417, `fit` describes the others
     key: jax.Array | None = None,
     epochs: int,
     batch_size: int = 32,
+    accumulate: int = 1,
     validation: Any = None,
     metrics: Mapping[str, Metric | Loss] | None = None,
     monitor: str | None = None,
@@ -86,8 +87,8 @@ def sweep(  # noqa: D417, `fit` describes the others
     continues from the newest, to the same bits on the same kind of machine.
 
     Args:
-      net, loss, optimizer, data, epochs, batch_size, validation, metrics, monitor, mode, stop:
-        As in `fit`, and swept where they hold one value per lane. The structure (sizes,
+      net, loss, optimizer, data, epochs, batch_size, accumulate, validation, metrics, monitor,
+        mode, stop: As in `fit`, and swept where they hold one value per lane. The structure (sizes,
         activations, functions) is the same for all lanes; widths are swept by `mlp(active=)`.
       key: As in `fit`; or one for each lane, `(lanes,)`.
       state: `Sweep.state` continues those runs: the lanes at the latest epoch, as the others have
@@ -138,7 +139,7 @@ def sweep(  # noqa: D417, `fit` describes the others
 
     arguments = {"net": net, "loss": loss, "optimizer": optimizer, "data": data,
                  "validation": validation, "metrics": metrics, "stop": stop}  # fmt: skip
-    options = {"batch_size": batch_size, "monitor": monitor, "mode": mode}
+    options = {"batch_size": batch_size, "accumulate": accumulate, "monitor": monitor, "mode": mode}
     with host_numbers():
         setup = checked_setup(
             name, arguments, options, key=key, state=state, order_key=order_key,

@@ -83,10 +83,11 @@ def in_batches(data: Data, order: jax.Array, batch_size: int) -> EpochBatches:
         return parts.reshape(shards, batches, size).swapaxes(0, 1).reshape(batches, batch_size)
 
     if shards == 1:
-        places = (jnp.concatenate([order, order[:fill]]) if fill else order).reshape(batches, size)
+        filled = jnp.concatenate([order, jnp.resize(order, (fill,))]) if fill else order
+        places = filled.reshape(batches, size)
     else:
         parts = order.reshape(shards, rows)
-        places = cut(jnp.concatenate([parts, parts[:, :fill]], axis=1) if fill else parts)
+        places = cut(parts[:, np.arange(batches * size) % rows] if fill else parts)
     numbers = data.numbers[places] if isinstance(data, Subset) else places
     counts = cut(np.tile((np.arange(batches * size) < rows).astype(float), shards))
     if data.weights is not None:

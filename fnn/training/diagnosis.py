@@ -18,7 +18,7 @@ from fnn.optimizers import apply_updates
 from fnn.training.batches import in_batches, order_of
 from fnn.training.problem import Problem, checked_problem, over_devices
 from fnn.training.state import FitState
-from fnn.training.step import TrainState, advance, init_state
+from fnn.training.step import TrainState, advance, in_parts, init_state, value_and_grads
 from fnn.types import Loss, Network, Optimizer
 
 __all__ = ["Diagnosis", "diagnose"]
@@ -55,6 +55,7 @@ def diagnose(  # noqa: D417, `fit` describes them
     *,
     state: FitState,
     batch_size: int = 32,
+    accumulate: int = 1,
     shuffle: str | None = None,
 ) -> Diagnosis:
     """What broke a run that diverged: the first quantity that was not finite, and of which layer.
@@ -65,7 +66,7 @@ def diagnose(  # noqa: D417, `fit` describes them
     to the first, the updates, the parameters.
 
     Args:
-      net, loss, optimizer, data, batch_size, shuffle: Those of the run.
+      net, loss, optimizer, data, batch_size, accumulate, shuffle: Those of the run.
       state: Where it ended: `Fit.state`, or that of a lane of a sweep.
     Returns:
       A `Diagnosis`; `print` shows it in words.
@@ -87,8 +88,8 @@ def diagnose(  # noqa: D417, `fit` describes them
     rule = "the run must have diverged"
     checks.require(int(state.diverged_at) >= 0, name, rule, "one that has not")
     problem = checked_problem(
-        name, net, loss, optimizer, data, batch_size=batch_size, validation=None, metrics=None,
-        monitor=None, mode="auto", stop=None,
+        name, net, loss, optimizer, data, batch_size=batch_size, accumulate=accumulate,
+        validation=None, metrics=None, monitor=None, mode="auto", stop=None,
     )  # fmt: skip
     problem = over_devices(name, problem, shuffle)
     expected = jax.eval_shape(lambda key: init_state(net, optimizer, key), state.train.key)
@@ -105,7 +106,7 @@ def _diagnosed(problem: Problem, state: FitState) -> Diagnosis:
     for index, rows in enumerate(batches.rows):
         weights = None if batches.weights is None else batches.weights[index]
         traced, structure = split("diagnose", (problem[:4], train, rows, weights))
-        after, value = _step(structure, traced)
+        after, value = _step(structure, traced, problem.plan.accumulate)
         if not _broken((value, after.params)):
             train = after
             continue
@@ -118,10 +119,11 @@ def _diagnosed(problem: Problem, state: FitState) -> Diagnosis:
     raise ValueError(f"diagnose: {rule}; got an epoch {epoch} in which all is finite")
 
 
-@compiled(0)
-def _step(structure: Structure, traced: list) -> tuple[TrainState, jax.Array]:
+@compiled(0, 2)
+def _step(structure: Structure, traced: list, accumulate: int) -> tuple[TrainState, jax.Array]:
     (net, loss, optimizer, data), train, rows, weights = merge(structure, traced)
-    return advance(net, loss, optimizer, train, *take(data, rows), weights)
+    x, y = take(data, rows)
+    return advance(net, loss, optimizer, train, x, y, weights, accumulate=accumulate)
 
 
 def _taken_apart(
@@ -129,25 +131,29 @@ def _taken_apart(
 ) -> Iterator[tuple[str, str, float]]:
     """The quantities of a step that are not finite, in order: kind, place and value of each."""
     net, loss, optimizer, data = problem[:4]
-    x, y = take(data, rows)
+    accumulate = problem.plan.accumulate
     key = jax.random.fold_in(train.key, train.step)
     # rows of weight 0, such as padding, do not count
-    counted = np.ones(len(rows), bool) if weights is None else np.asarray(weights) > 0
-    if isinstance(net, MLP):
-        for index, (z, a) in enumerate(net.forward(train.params, x, key=key)):
-            for what, values in [("receives (z)", z), ("passes on (a)", a)]:
-                yield from _found("activation", f"what layer {index} {what}", values[counted])
-    outputs = scaled_outputs_of(net, train.params, x, key)
-    yield from _found("activation", "the network's output", outputs[counted])
-    losses = losses_of(net, loss, outputs, y)
-    for row, value in zip(np.asarray(rows)[counted], losses[counted], strict=True):
-        yield from _found("loss", f"that of row {row} of the data", value)
+    counts = np.ones(len(rows), bool) if weights is None else np.asarray(weights) > 0
+    parts = in_parts((rows, counts, key), accumulate)
+    for numbers, counted, part_key in zip(*parts, strict=True):
+        x, y = take(data, numbers)
+        if isinstance(net, MLP):
+            for index, (z, a) in enumerate(net.forward(train.params, x, key=part_key)):
+                for what, values in [("receives (z)", z), ("passes on (a)", a)]:
+                    yield from _found("activation", f"what layer {index} {what}", values[counted])
+        outputs = scaled_outputs_of(net, train.params, x, part_key)
+        yield from _found("activation", "the network's output", outputs[counted])
+        losses = losses_of(net, loss, outputs, y)
+        for row, value in zip(np.asarray(numbers)[counted], losses[counted], strict=True):
+            yield from _found("loss", f"that of row {row} of the data", value)
 
-    def objective(params: Any) -> jax.Array:
+    def objective(params: Any, x: Any, y: Any, weights: Any, key: jax.Array) -> jax.Array:
         outputs = scaled_outputs_of(net, params, x, key)
         return normalized_mean(losses_of(net, loss, outputs, y), weights)
 
-    value, grads = jax.value_and_grad(objective)(train.params)
+    batch = *take(data, rows), weights, key
+    value, grads = value_and_grads(objective, train.params, batch, accumulate)
     yield from _found("loss", "the mean of the batch", value)
     for path, leaf in reversed(jax.tree_util.tree_leaves_with_path(grads)):
         yield from _found("gradient", f"that of params{jax.tree_util.keystr(path)}", leaf)

@@ -22,7 +22,7 @@ from fnn.training.control import any_active, materialized, where_in_place
 from fnn.training.packing import Packing
 from fnn.training.placement import laid_out, packing_for, placed
 from fnn.training.problem import Problem
-from fnn.training.state import FitState, InitialState, initial_state
+from fnn.training.state import FitState, InitialState, initial_packable_state, layer_by_layer
 from fnn.training.step import TrainState, advance
 from fnn.types import Params
 
@@ -40,16 +40,18 @@ def run_epochs(
     """
     traced, structure = split("fit", (problem, begin, np.int32(epochs)))
     with host_numbers():
-        return _run_epochs(structure, traced, capacity)
+        # taken out of their stacks here, as the program would grow with the layers
+        state, done, history = _run_epochs(structure, traced, capacity)
+        return layer_by_layer(state), done, history
 
 
 @compiled(0, 2)
 def _run_epochs(structure: Structure, traced: list, capacity: int):
     problem, state, epochs = merge(structure, traced)
     if isinstance(state, InitialState):
-        state = initial_state(problem, state)
+        state = initial_packable_state(problem, state)
     first = state.epoch
-    packing = packing_for(problem.data, problem.optimizer, state.train.params)
+    packing = packing_for(problem, state.train.params)
     state = placed(problem.data, repacked(state, packing.pack))
     state, history = epochs_from(problem, packing, state, first, first + epochs, capacity)
     state = repacked(placed(problem.data, state), packing.unpack)
@@ -75,7 +77,10 @@ def scanned(
         (params, opt_state), (rows, weights, index) = trained, batch
         before = TrainState(params, opt_state, train.step + index, train.key)
         x, y = take(problem.data, rows)
-        after, loss = advance(*problem[:3], before, x, y, weights, packing.unpack, ready)
+        after, loss = advance(
+            *problem[:3], before, x, y, weights, packing.unpack, ready,
+            accumulate=problem.plan.accumulate,
+        )  # fmt: skip
         return (laid_out(problem.data, after.params), after.opt_state), loss
 
     # Steps are counted by the loop: a count per lane would cost an accelerator a kernel per step.

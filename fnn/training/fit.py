@@ -60,6 +60,7 @@ def fit(
     key: jax.Array | None = None,
     epochs: int,
     batch_size: int = 32,
+    accumulate: int = 1,
     validation: Any = None,
     metrics: Mapping[str, Metric | Loss] | None = None,
     monitor: str | None = None,
@@ -88,6 +89,9 @@ def fit(
       epochs: How many to run at most, >= 1. Static, the length of the histories. With
         `state`, how many more.
       batch_size: Rows per step, >= 1; at most all of them. Static.
+      accumulate: In how many parts a batch is computed, one after the other, >= 1, of which
+        `batch_size` is a multiple. The step is the same up to rounding (but dropout draws other
+        masks), and takes the memory of one part. Static.
       validation: Data as above, measured after each epoch; or None.
       metrics: By name, what to measure on `validation` besides the loss.
       monitor: What chooses the best parameters, and what `stop` watches: "loss",
@@ -122,8 +126,8 @@ def fit(
     name = "fit"
     epochs = checks.count(name, "epochs", epochs, at_most=checks.INT32)
     problem = checked_problem(
-        name, net, loss, optimizer, data, batch_size=batch_size, validation=validation,
-        metrics=metrics, monitor=monitor, mode=mode, stop=stop,
+        name, net, loss, optimizer, data, batch_size=batch_size, accumulate=accumulate,
+        validation=validation, metrics=metrics, monitor=monitor, mode=mode, stop=stop,
     )  # fmt: skip
     begin = checked_state(name, problem, key, state, order_key)
     problem = over_devices(name, problem, shuffle)

@@ -1,13 +1,15 @@
 """Packing of parameters inside a compiled run: few arrays, each in the faster orientation.
 
 Every array of the parameters costs the optimizer several kernels per step, each to be compiled and
-called. So small leaves are packed into one array. Larger matrices are transposed where the layer
-has few outputs, as its gradient is faster that way.
+called. So small leaves are packed into one array, and those of many layers of one shape are
+stacked, as the network's loop over these layers takes them. Larger matrices are transposed where
+the layer has few outputs, as its gradient is faster that way.
 
 Parameters are packed only for an optimizer that declares itself `elementwise`; one that also
 declares `ignores_rank` may get matrices and vectors in one array.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -16,8 +18,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fnn.networks.deep import is_stacked, ranks_of, stacked
+from fnn.networks.mlp import MLP
 from fnn.optimizers.common import ignores_rank, is_elementwise
-from fnn.types import Optimizer, Params
+from fnn.types import Network, Optimizer, Params
 
 # numbers in a leaf; beyond, the saved calls are not worth the copies
 _SMALL = 1024
@@ -33,31 +37,69 @@ class Packing(NamedTuple):
     pack: Callable[[Any], Any]
     """Packs each part of a tree that has the structure of the parameters; the rest is unchanged."""
     unpack: Callable[[Any], Any]
+    """The way back, but for layers that the network computes by a loop: they stay stacked."""
 
 
-def packing_of(optimizer: Optimizer, params: Params) -> Packing:
-    """The packing of these parameters (arrays or their shapes) for this optimizer."""
+class _Leaf(NamedTuple):
+    """A leaf of the parameters, or the same one of many layers, stacked."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    rank: int
+    """The axes that it has in one layer."""
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+def packing_of(optimizer: Optimizer, params: Params, net: Network | None = None) -> Packing:
+    """The packing of these parameters (arrays or their shapes) for this optimizer.
+
+    The network is the one they belong to; without it, layers are not stacked.
+    """
     if not is_elementwise(optimizer):
         return Packing(lambda tree: tree, lambda tree: tree)
-    leaves, structure = jax.tree.flatten(params)
+    stack = lambda params: params  # noqa: E731
+    if isinstance(net, MLP) and not is_stacked(params):
+        stack = functools.partial(stacked, net._runs)
+    stacks = jax.eval_shape(stack, params)
+    shapes, structure = jax.tree.flatten(stacks)
+    ranks = jax.tree.leaves(ranks_of(stacks))
+    leaves = [_Leaf(leaf.shape, leaf.dtype, rank) for leaf, rank in zip(shapes, ranks, strict=True)]
     groups = [list(group) for group in _groups(leaves, by_rank=not ignores_rank(optimizer))]
 
     def pack(params: Params) -> tuple[jax.Array, ...]:
-        leaves = jax.tree.leaves(params)
-        return tuple(_joined([leaves[index] for index in group]) for group in groups)
+        given = jax.tree.leaves(params)
+        return tuple(_joined([(leaves[i], given[i]) for i in group]) for group in groups)
 
     def unpack(packed: tuple[jax.Array, ...]) -> Params:
         found = {}
         for group, array in zip(groups, packed, strict=True):
-            shapes = [leaves[index].shape for index in group]
-            found |= dict(zip(group, _parted(array, shapes), strict=True))
+            parts = _parted(array, [leaves[index] for index in group])
+            found |= dict(zip(group, parts, strict=True))
         return jax.tree.unflatten(structure, [found[index] for index in range(len(leaves))])
 
-    packed = jax.eval_shape(pack, params)
-    return Packing(wherever(params, pack), wherever(packed, unpack))
+    packed = jax.eval_shape(pack, stacks)
+    to_stacks, packing = wherever(params, stack), wherever(stacks, pack)
+    return Packing(lambda tree: packing(to_stacks(tree)), wherever(packed, unpack))
 
 
-def _groups(leaves: list[Any], *, by_rank: bool) -> Iterator[list[int]]:
+class Stacking(NamedTuple):
+    """An `mlp` that makes its first parameters stacked, as they are packed."""
+
+    net: MLP
+
+    def init(self, key: jax.Array) -> Params:
+        """As `MLP.init`, but stacked."""
+        return self.net._stacked_init(key)
+
+    def apply(self, params: Params, x: Any, *, key: jax.Array | None = None) -> jax.Array:
+        """As `MLP.apply`."""
+        return self.net.apply(params, x, key=key)
+
+
+def _groups(leaves: list[_Leaf], *, by_rank: bool) -> Iterator[list[int]]:
     """The leaves of each packed array: small ones of one dtype, matrices apart from vectors if they
     are not tiny, or if `by_rank`.
     """
@@ -65,33 +107,36 @@ def _groups(leaves: list[Any], *, by_rank: bool) -> Iterator[list[int]]:
     def kind(index: int) -> tuple:
         leaf = leaves[index]
         alone = index if leaf.size > _SMALL else -1
-        apart = leaf.ndim >= 2 and (by_rank or leaf.size > _TINY)
+        apart = leaf.rank >= 2 and (by_rank or leaf.size > _TINY)
         return alone, apart, str(leaf.dtype)
 
     for _, group in itertools.groupby(sorted(range(len(leaves)), key=kind), key=kind):
         yield list(group)
 
 
-def _joined(leaves: list[jax.Array]) -> jax.Array:
+def _joined(leaves: list[tuple[_Leaf, jax.Array]]) -> jax.Array:
     """One array of the leaves, of rank 2 if all are matrices: weight decay depends on the rank."""
     if len(leaves) == 1:
-        (leaf,) = leaves
-        return leaf.T if _is_transposed(leaf.shape) else leaf
-    flat = jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
-    return flat[None] if all(leaf.ndim >= 2 for leaf in leaves) else flat
+        ((like, leaf),) = leaves
+        if _is_transposed(like):
+            return leaf.T
+        return leaf.reshape(-1) if like.rank == 1 else leaf
+    flat = jnp.concatenate([jnp.ravel(leaf) for _, leaf in leaves])
+    return flat[None] if all(like.rank >= 2 for like, _ in leaves) else flat
 
 
-def _is_transposed(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 2 and shape[1] <= _FEW
+def _is_transposed(like: _Leaf) -> bool:
+    return len(like.shape) == like.rank == 2 and like.shape[1] <= _FEW
 
 
-def _parted(array: jax.Array, shapes: list[tuple[int, ...]]) -> list[jax.Array]:
+def _parted(array: jax.Array, leaves: list[_Leaf]) -> list[jax.Array]:
     """The leaves of an array made by `_joined`."""
-    if len(shapes) == 1:
-        return [array.T if _is_transposed(shapes[0]) else array]
-    ends = list(itertools.accumulate(map(math.prod, shapes)))
+    if len(leaves) == 1:
+        (like,) = leaves
+        return [array.T if _is_transposed(like) else array.reshape(like.shape)]
+    ends = list(itertools.accumulate(like.size for like in leaves))
     parts = jnp.split(array.reshape(-1), ends[:-1])
-    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+    return [part.reshape(like.shape) for part, like in zip(parts, leaves, strict=True)]
 
 
 def wherever(like: Any, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:

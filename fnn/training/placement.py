@@ -15,19 +15,21 @@ from jax.sharding import PartitionSpec
 from fnn._core.dataset import Data, Sharded
 from fnn._core.shards import MODEL, Shards
 from fnn.training.packing import Packing, packing_of, wherever
+from fnn.training.problem import Problem
 from fnn.training.state import FitState
-from fnn.types import Optimizer, Params
+from fnn.types import Params
 
 # numbers in an array; smaller ones are not divided, as messages would cost more than they save
 _LARGE = 2**16
 _LARGE_STATISTIC = 2**20
 
 
-def packing_for(data: Data, optimizer: Optimizer, params: Params) -> Packing:
+def packing_for(problem: Problem, params: Params) -> Packing:
     """The packing of parameters, none where they are divided between devices."""
+    data = problem.data
     if isinstance(data, Sharded) and data.shards.models > 1:
         return Packing(lambda tree: tree, lambda tree: tree)
-    return packing_of(optimizer, params)
+    return packing_of(problem.optimizer, params, problem.net)
 
 
 def laid_out(data: Data, params: Params) -> Params:
@@ -61,10 +63,11 @@ def _specs(shards: Shards, params: Params) -> Any:
     specs, matrices = [], 0
     for leaf in leaves:
         spec = PartitionSpec()
-        if leaf.ndim == 2 and shards.models > 1:
-            for axis in (1, 0) if matrices % 2 == 0 else (0, 1):
+        if leaf.ndim >= 2 and shards.models > 1:  # one matrix, or those of many layers
+            rows, columns = leaf.ndim - 2, leaf.ndim - 1
+            for axis in (columns, rows) if matrices % 2 == 0 else (rows, columns):
                 if leaf.size >= _LARGE and leaf.shape[axis] % shards.models == 0:
-                    spec = PartitionSpec(*(MODEL if i == axis else None for i in range(2)))
+                    spec = PartitionSpec(*(MODEL if i == axis else None for i in range(leaf.ndim)))
                     break
             matrices += 1
         specs.append(spec)

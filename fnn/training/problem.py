@@ -24,6 +24,7 @@ from fnn.evaluation import (
     higher_is_better,
 )
 from fnn.networks.units import centred
+from fnn.training.step import checked_parts
 from fnn.training.stopping import EarlyStopping
 from fnn.types import Loss, Metric, Network, Optimizer, Params
 
@@ -33,6 +34,8 @@ class Plan:
     """The static part of a run."""
 
     batch_size: int = static()
+    accumulate: int = static()
+    """In how many parts a batch is computed."""
     monitor: str = static()
     sign: int = static()
     """1 where a lower monitor is better, -1 where a higher one is."""
@@ -62,6 +65,7 @@ def checked_problem(
     data: Any,
     *,
     batch_size: int,
+    accumulate: int = 1,
     validation: Any,
     metrics: Mapping[str, Metric | Loss] | None,
     monitor: str | None,
@@ -81,7 +85,10 @@ def checked_problem(
     metrics = checked_metrics(function, net, {} if metrics is None else metrics)
     net, (data, validation), _ = centred(net, data, validation)
     data = dataset(function, "data", data)
-    batch_size = min(checks.count(function, "batch_size", batch_size), data.rows)
+    batch_size = checks.count(function, "batch_size", batch_size)
+    accumulate = checked_parts(function, "batch_size", batch_size, accumulate)
+    # all rows, and padding where they cannot be cut into parts
+    batch_size = min(batch_size, -(-data.rows // accumulate) * accumulate)
     check_outputs_suit(function, net, loss)
     params = shapes_of(function, _first_params, (net,))
     records = {"loss": check_loss(function, net, params, selected_shapes(data), loss)}
@@ -108,7 +115,7 @@ def checked_problem(
     rule = f"monitor {monitor!r} must be one floating number per epoch"
     checks.require(is_value, function, rule, f"{record.dtype}{record.shape}")
     sign = _sign(function, monitor, mode, measures.get(monitor, loss))
-    plan = Plan(batch_size, monitor, sign, tuple(records.items()))
+    plan = Plan(batch_size, accumulate, monitor, sign, tuple(records.items()))
     return Problem(net, loss, optimizer, data, validation, measures, stop, plan)
 
 

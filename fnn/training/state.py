@@ -11,6 +11,10 @@ from fnn._core.display import call_text, text_of
 from fnn._core.jit_cache import compiled
 from fnn._core.partition import Structure, host_numbers, merge, split
 from fnn._core.shapes import shapes_of
+from fnn.networks.deep import is_stacked, unstacked
+from fnn.networks.mlp import MLP
+from fnn.optimizers.common import is_elementwise
+from fnn.training.packing import Stacking
 from fnn.training.problem import Problem
 from fnn.training.step import TrainState, init_state
 from fnn.types import Params
@@ -119,6 +123,13 @@ def initial_state(problem: Problem, begin: InitialState) -> FitState:
     )
 
 
+def initial_packable_state(problem: Problem, begin: InitialState) -> FitState:
+    """The state before the first epoch, with layers stacked where they will be packed."""
+    if isinstance(problem.net, MLP) and is_elementwise(problem.optimizer):
+        problem = problem._replace(net=Stacking(problem.net))
+    return initial_state(problem, begin)
+
+
 def own_order_key(step_key: jax.Array) -> jax.Array:
     """The default key of a run's batch order, from the key of its `TrainState`."""
     return jax.random.fold_in(step_key, np.uint32(2**32 - 1))  # a step never made
@@ -130,12 +141,17 @@ def compiled_initial_state(problem: Problem, begin: FitState | InitialState) -> 
         return begin
     traced, structure = split("fit", (problem, begin))
     with host_numbers(), jax.debug_nans(False):  # NaN here says that there was no epoch yet
-        return _compiled_initial_state(structure, traced)
+        return layer_by_layer(_compiled_initial_state(structure, traced))
 
 
 @compiled(0)
 def _compiled_initial_state(structure: Structure, traced: list) -> FitState:
-    return initial_state(*merge(structure, traced))
+    return initial_packable_state(*merge(structure, traced))
+
+
+def layer_by_layer(state: FitState) -> FitState:
+    """The state with stacked parameters layer by layer."""
+    return unstacked(state) if is_stacked(state.train.params) else state
 
 
 def _unknown(like: jax.ShapeDtypeStruct) -> jax.Array:

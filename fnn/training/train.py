@@ -32,6 +32,7 @@ def train(  # noqa: D417, `fit` describes them
     key: jax.Array | None = None,
     epochs: int,
     batch_size: int = 32,
+    accumulate: int = 1,
     validation: Any = None,
     metrics: Mapping[str, Metric | Loss] | None = None,
     monitor: str | None = None,
@@ -61,9 +62,9 @@ def train(  # noqa: D417, `fit` describes them
     a warning that says so. `epochs` may be raised to continue beyond.
 
     Args:
-      net, loss, optimizer, data, key, epochs, batch_size, validation, metrics, monitor:
+      net, loss, optimizer, data, key, epochs, batch_size, accumulate, validation, metrics:
         As in `fit`.
-      mode, stop, state, order_key, shuffle: As in `fit`.
+      monitor, mode, stop, state, order_key, shuffle: As in `fit`.
       progress: Whether to show a bar, with the loss and the monitor. It needs tqdm (the
         extra `progress`). None: on a terminal or in a notebook, if tqdm is installed.
       callback: Called between segments with the epochs done and the latest loss and monitor,
@@ -95,8 +96,8 @@ def train(  # noqa: D417, `fit` describes them
     name = "train"
     epochs = checks.count(name, "epochs", epochs, at_most=checks.INT32)
     problem = checked_problem(
-        name, net, loss, optimizer, data, batch_size=batch_size, validation=validation,
-        metrics=metrics, monitor=monitor, mode=mode, stop=stop,
+        name, net, loss, optimizer, data, batch_size=batch_size, accumulate=accumulate,
+        validation=validation, metrics=metrics, monitor=monitor, mode=mode, stop=stop,
     )  # fmt: skip
     begin = checked_state(name, problem, key, state, order_key)
     checks.no_tracers(name, (problem, begin))

@@ -10,6 +10,7 @@ import pytest
 
 import fnn
 from fnn._host.fingerprint import differences, fingerprint
+from fnn.training.problem import Plan
 
 
 def named(x):
@@ -134,6 +135,21 @@ def test_fields_that_an_mlp_no_longer_has_do_not_count():
         "net.written_out: False then, not there now"
     ]
     assert differences(here, here | {"net.written_out": "True"}) != []
+
+
+@pytest.mark.parametrize(
+    ("field", "was", "other"), [("net.remat", False, True), ("plan.accumulate", 1, 2)]
+)
+def test_an_option_that_did_not_exist_yet_had_its_default(field, was, other):
+    def described(value):
+        net = fnn.mlp((3, 4, 2), remat=value) if field == "net.remat" else None
+        plan = Plan(32, value, "loss", 1, ()) if net is None else None
+        return fingerprint(net=net, plan=plan)
+
+    before = {name: text for name, text in described(was).items() if name != field}
+    assert len(before) == len(described(was)) - 1
+    assert differences(before, described(was)) == []
+    assert len(differences(before, described(other))) == 1
 
 
 def test_an_option_that_did_not_exist_yet_was_none():

@@ -106,6 +106,7 @@ CALLS = OF_FUNCTIONS | {
             "dropout": optional(real(0.25, one=1.0, negative=-0.5)),
             "norm": optional(word("layer")),
             "residual": flag(True),
+            "remat": flag(True),
             "dtype": dtype,
             "param_dtype": dtype,
             "active": optional(integers([2], zero=[0], many=[6], two=[2, 2])),
@@ -145,7 +146,14 @@ CALLS = OF_FUNCTIONS | {
     # training
     "train_step": Call(
         fnn.train_step,
-        {"net": net, "loss": loss, "optimizer": optimizer, "state": state, "batch": data},
+        {
+            "net": net,
+            "loss": loss,
+            "optimizer": optimizer,
+            "state": state,
+            "batch": data,
+            "accumulate": count(1),
+        },
         SPEAKERS,
     ),
     "fit": Call(fnn.fit, run | spread, SPEAKERS),
@@ -172,6 +180,7 @@ CALLS = OF_FUNCTIONS | {
             "data": data,
             "state": made_by(DIVERGED, **{"one that is fine": FINE, "a TrainState": STATE}),
             "batch_size": count(4),
+            "accumulate": count(1),
         }
         | spread,
         SPEAKERS,

@@ -239,6 +239,7 @@ run = {
     "key": is_key(),
     "epochs": count(2, huge=2**31, **{"beyond 64 bits": 2**70}),
     "batch_size": count(4),
+    "accumulate": count(2),
     "validation": optional(data),
     "metrics": optional(metrics),
     "monitor": optional(word("loss")),
