@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fnn._core import checks
 from fnn._core.dataset import Data, Dataset, Subset, dataset
@@ -19,10 +20,16 @@ from fnn._core.reductions import weighted_mean
 from fnn._core.shapes import shapes_of
 from fnn.activations import identity, sigmoid, softmax
 from fnn.networks.mlp import MLP
-from fnn.networks.units import centred, losses_of, raw_outputs, scaled_outputs_of
+from fnn.networks.units import centred, centring, losses_of, raw_outputs, scaled_outputs_of
+from fnn.streams.ahead import read_ahead
+from fnn.streams.reading import Reader
+from fnn.streams.source import Source
 from fnn.types import Loss, Metric, Network, Params
 
 __all__ = ["evaluate"]
+
+# rows of a source that arguments are checked by before all of it is read
+_EXAMPLE = 1024
 
 
 def evaluate(
@@ -35,11 +42,14 @@ def evaluate(
 ) -> dict[str, jax.Array]:
     """A network's metrics on held-out data. One compiled program.
 
+    Of a source of `fnn.streams`, blocks go through the network one after the other. All outputs and
+    targets are kept on the device until they are measured: x need not fit into memory, these do.
+
     Args:
       net: An `mlp`, a `Model`, or any object with pure `init` and `apply`.
       params: Its parameters.
       data: `(x, y)` or `(x, y, weights)`: x `(rows, ...)`, y as the metrics take it,
-        weights `(rows,)`, >= 0.
+        weights `(rows,)`, >= 0. Or a source of `fnn.streams`.
       metrics: By name: metrics `(outputs, targets, weights=None)`, or losses, which count
         as their weighted mean, in scaled units where an `mlp` has a scaler of its outputs.
         A single column of scores, and each column of several labels a row, is split at 0, or
@@ -61,17 +71,89 @@ def evaluate(
     """
     name = "evaluate"
     checks.functions(name, "net", net, "init", "apply")
+    reader = None
+    if isinstance(data, Source):
+        reader = Reader(name, "data", data)
+        net, reader, data = centred_on(net, reader)
     net, (data,), _ = centred(net, data)
     data = dataset(name, "data", data)
     if batch_size is not None:
-        batch_size = min(checks.count(name, "batch_size", batch_size), data.rows)
+        batch_size = checks.count(name, "batch_size", batch_size)
     metrics = checked_metrics(name, net, metrics)
     params = jax.tree.map(lambda leaf: checks.numbers(name, "params", leaf), params)
     check_measures(name, net, params, data, metrics)
-    traced, structure = split(name, (net, params, data, metrics))
+    if reader is not None:
+        return streamed_scores(name, net, params, reader, metrics, batch_size)
+    return scores_of(name, net, params, data, metrics, batch_size)
+
+
+def scores_of(
+    function: str,
+    net: Network,
+    params: Params,
+    data: Data,
+    metrics: Mapping[str, Metric | Loss],
+    batch_size: int | None,
+) -> dict[str, jax.Array]:
+    """`evaluate`, of checked arguments."""
+    traced, structure = split(function, (net, params, data, dict(metrics)))
     with host_numbers():
-        scores = _evaluate(structure, traced, batch_size)
+        scores = _evaluate(structure, traced, batch_size and min(batch_size, data.rows))
     return {metric: scores[metric] for metric in metrics}  # jit sorts dicts
+
+
+def centred_on(net: Network, reader: Reader) -> tuple[Any, Reader, Dataset]:
+    """The network for what a reader reads from then on, that reader, and some rows of it."""
+    rows = reader.example(_EXAMPLE)
+    net, change = centring(net, reader.x_dtype)
+    if change is not None:
+        reader = reader.changed(change)
+        rows = reader.example(_EXAMPLE)
+    return net, reader, rows
+
+
+def streamed_scores(
+    function: str,
+    net: Network,
+    params: Params,
+    reader: Reader,
+    metrics: Mapping[str, Metric | Loss],
+    batch_size: int | None,
+) -> dict[str, jax.Array]:
+    """`scores_of` what a reader reads: outputs are collected, and measured once."""
+    outputs, kept, last = [], [], None
+    with read_ahead(reader.buffers(reader.buffer_rows())) as buffers:
+        for last in buffers:
+            x, y, weights = last.data
+            traced, structure = split(function, (net, params, x))
+            with host_numbers():
+                outputs.append(_outputs(structure, traced, batch_size and min(batch_size, len(x))))
+            kept.append((y, weights))
+            jax.block_until_ready(outputs[-2:-1])  # so that few buffers are on the device
+    y, weights = (
+        None if parts[0] is None else np.concatenate(parts) for parts in zip(*kept, strict=True)
+    )
+    if weights is not None:
+        checks.require(weights.any(), function, "weights must not all be 0", "only 0")
+    like = jax.ShapeDtypeStruct((len(y), *last.data.x.shape[1:]), last.data.x.dtype)
+    check_measures(function, net, params, Dataset(like, y, weights), metrics)
+    traced, structure = split(function, (net, outputs, y, weights, dict(metrics)))
+    with host_numbers():
+        scores = _measured_at_once(structure, traced)
+    return {metric: scores[metric] for metric in metrics}
+
+
+@compiled(0, 2)
+def _outputs(structure: Structure, traced: list, batch_size: int | None) -> jax.Array:
+    net, params, x = merge(structure, traced)
+    return predict(net, params, Dataset(x, x), batch_size)
+
+
+@compiled(0)
+def _measured_at_once(structure: Structure, traced: list) -> dict[str, jax.Array]:
+    net, outputs, y, weights, metrics = merge(structure, traced)
+    outputs = jnp.concatenate(outputs)
+    return measure(net, metrics, outputs, Dataset(outputs, y, weights))
 
 
 @compiled(0, 2)

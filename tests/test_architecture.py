@@ -17,6 +17,7 @@ PACKAGE = ROOT / "fnn"
 FLOORS = [
     {"types"},
     {"_core"},
+    {"streams"},
     {"activations", "files", "frames", "initializers", "losses", "metrics", "scalers", "schedules"},
     {"_host", "data", "networks", "optimizers"},
     {"evaluation"},
@@ -60,6 +61,9 @@ INSIDE = {
         "__init__",
     ],
     "optimizers": ["common", "sgd", "decay", "adam", "clip", "chain", "__init__"],
+    "streams": [
+        *["source", "arrays", "blocks", "parquet", "ahead", "reading", "statistics", "__init__"],
+    ],
     "sklearn": ["base", "classifier", "regressor", "fits", "search", "__init__"],
     "sweeps": [
         *["columns", "halving", "rows", "layout", "lanes_last", "program"],
@@ -68,7 +72,7 @@ INSIDE = {
     "sweeps/lanes_last": ["interpreter", "steps", "__init__"],
     "training": [
         *["stopping", "control", "batches", "step", "packing", "problem", "state", "epochs"],
-        *["fit", "train", "diagnosis", "__init__"],
+        *["fit", "streamed", "train", "diagnosis", "__init__"],
     ],
 }
 
@@ -199,7 +203,7 @@ def test_importing_fnn_starts_no_backend():
 
 def test_importing_fnn_imports_nothing_of_the_extras():
     extras = {"optax", "chex", "sklearn", "matplotlib", "tqdm", "flax", "torch", "keras", "onnx"}
-    extras |= {"pyarrow", "optuna"}
+    extras |= {"pyarrow", "optuna", "grain"}
     out = run_python(f"import fnn, sys; print(sorted({extras!r} & set(sys.modules)))")
     assert out.strip() == "[]"
 

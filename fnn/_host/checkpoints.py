@@ -91,9 +91,13 @@ class Checkpoints:
             )
         return tree, found.metadata
 
-    def write(self, done: int, tree: Any, metadata: dict[str, Any]) -> None:
-        """Writes one after so many epochs, and removes those that are too many."""
-        path = self.folder / f"{done:010d}{_ENDING}"
+    def write(self, done: int, tree: Any, metadata: dict[str, Any], part: int = 0) -> None:
+        """Writes one after so many epochs, and removes those that are too many.
+
+        `part` is how far the next epoch has come, in any units; its file sorts after that of 0.
+        """
+        within = f"_{part:010d}" if part else ""
+        path = self.folder / f"{done:010d}{within}{_ENDING}"
         try:
             save(path, tree, metadata | {"arguments": self._arguments, "made_with": _made_with()})
         except CheckpointError as error:

@@ -6,6 +6,7 @@ are, and of scaled targets.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -102,6 +103,35 @@ def centred(net: Network, *given: Any) -> tuple[Any, tuple[Any, ...], np.ndarray
         shift = functools.partial(_shifted, by=by)
         shifted[index] = (jax.tree.map(shift, x) if is_marked else shift(x), *rest)
     return dataclasses.replace(net, inputs=scaler.shifted(by)), tuple(shifted), by  # pyright: ignore[reportArgumentType]
+
+
+def centring(net: Network, *dtypes: Any) -> tuple[Any, Callable[[Any], Any] | None]:
+    """A network that scales its inputs, and what is done to x before: `centred` for blocks of x.
+
+    Args:
+      net: Any network of one lane.
+      *dtypes: Of all x that it is to get.
+    Returns:
+      The network, and a function of x; None where nothing is done to it. All x of 64 bits or none
+      are shifted, as what the blocks to come will hold is not known.
+    """
+    scaling: Any = net
+    if not isinstance(net, Scaling) or (scaling.inputs is None and not scaling.embeddings):
+        return net, None
+    scaler, embeddings = scaling.inputs, scaling.embeddings
+    by = None if scaler is None else scaler.centre
+    is_wide = any(np.dtype(dtype).itemsize >= 8 for dtype in dtypes)
+    if by is None or not is_wide or jax.dtypes.canonicalize_dtype(float).itemsize >= 8:
+        by = None
+    else:
+        by[[embedding.column for embedding in embeddings]] = 0
+        net = dataclasses.replace(net, inputs=scaler.shifted(by))  # pyright: ignore[reportArgumentType]
+
+    def change(x: Any) -> Any:
+        check_codes(embeddings, _numbers(x))
+        return x if by is None else _shifted(x, by)
+
+    return net, change
 
 
 def _has_x(data: Any) -> bool:
