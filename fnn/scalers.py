@@ -110,9 +110,8 @@ class Scaler:
         x = _finite_numbers(self._function, "x", x)
         shape = self.shape
         rule = f"x must have shape (..., {', '.join(map(str, shape))})"
-        checks.require(
-            x.shape[max(0, x.ndim - len(shape)) :] == shape, self._function, rule, x.shape
-        )
+        fits = x.shape[max(0, x.ndim - len(shape)) :] == shape
+        checks.require(fits, self._function, rule, x.shape)
         dtype = _dtype_of_result(x)
         known = [checks.concrete(value) for value in (x, *jax.tree.leaves(self))]
         if any(value is None for value in known):
@@ -201,8 +200,7 @@ class MinMaxScaler(Scaler):
         return MinMaxScaler(minimum, span, self.feature_range)
 
     def _of_source(self, source: Source) -> "MinMaxScaler":
-        minimum, maximum = extremes(self._function, source)
-        return MinMaxScaler(minimum, _one_for_zero(np, maximum - minimum), self.feature_range)
+        return self._refitted(np, np.stack(extremes(self._function, source)))
 
     def _scaled(self, xp: Any, x: Any) -> Any:
         low, high = _two(self.feature_range)
@@ -442,8 +440,7 @@ def _fitted(like: Any, x: Any) -> Any:
     if isinstance(x, Source):
         return _checked_statistics(like._of_source(x))
     x = _finite_numbers(function, "x", x)
-    rule = "x must have at least one row"
-    checks.require(x.ndim >= 1 and x.shape[0] >= 1, function, rule, x.shape)
+    checks.require(x.shape[:1] > (0,), function, "x must have at least one row", x.shape)
     known = checks.concrete(x)
     if known is None:
         return like._refitted(jnp, x.astype(at_least_float32(x.dtype)))
@@ -453,9 +450,9 @@ def _fitted(like: Any, x: Any) -> Any:
 def _checked_statistics(found: Any) -> Any:
     """The scaler, if its numbers fit JAX's precision."""
     largest = jnp.finfo(jax.dtypes.canonicalize_dtype(float))
-    statistics = [getattr(found, what) for what in found._by_feature]
-    fits = [bool((abs(values) <= float(largest.max)).all()) for values in statistics]
-    checks.require(all(fits), found._function, f"x must fit {largest.dtype}", "larger values")
+    statistics = np.concatenate([np.ravel(getattr(found, what)) for what in found._by_feature])
+    fits = bool((abs(statistics) <= float(largest.max)).all())
+    checks.require(fits, found._function, f"x must fit {largest.dtype}", "larger values")
     return found
 
 

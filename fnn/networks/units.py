@@ -86,7 +86,7 @@ def centred(net: Network, *given: Any) -> tuple[Any, tuple[Any, ...], np.ndarray
         return unchanged
     scaling: Any = net
     scaler = scaling.inputs
-    places = [index for index, data in enumerate(given) if _has_x(data)]
+    places = [index for index, data in enumerate(given) if is_pair(data)]
     for index in places:
         x = _array(given[index][0])
         check_codes(scaling.embeddings, x if isinstance(x, jax.Array) else _numbers(x))
@@ -134,7 +134,8 @@ def centring(net: Network, *dtypes: Any) -> tuple[Any, Callable[[Any], Any] | No
     return net, change
 
 
-def _has_x(data: Any) -> bool:
+def is_pair(data: Any) -> bool:
+    """Whether data may be `(x, y)` or `(x, y, weights)`."""
     return isinstance(data, (tuple, list)) and len(data) in (2, 3)
 
 

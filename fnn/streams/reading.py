@@ -1,7 +1,7 @@
 """What is read from a source: blocks, checked, and gathered into buffers of one length."""
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -82,7 +82,7 @@ class Reader:
 
     def buffers(
         self, size: int, epoch: int = 0, seed: Sequence[int] | None = None, first: int = 0
-    ) -> Iterator[Buffer]:
+    ) -> Generator[Buffer]:
         """The rows of an epoch in buffers of `size` rows, of which the last one may have fewer.
 
         Which blocks a buffer has is drawn by the seed. Its rows are in the order of the source,

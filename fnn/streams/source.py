@@ -31,7 +31,7 @@ class Source:
 
     def __init__(
         self,
-        blocks: Sequence[Any] | Callable[[int], Iterator[Any]],
+        blocks: Any,
         *,
         facts: dict[str, Any],
         lengths: Sequence[int] | None = None,
@@ -41,7 +41,7 @@ class Source:
         """Not to be called: the functions of `fnn.streams` do, with checked arguments.
 
         Args:
-          blocks: The blocks by number, or a function of the epoch that begins to give them.
+          blocks: A sequence of them, or a function of the epoch that begins to give them.
           facts: What checkpoints know it by.
           lengths: The rows of each block, where they are known before reading.
           rows: All of them, where the number is known.

@@ -17,7 +17,7 @@ from fnn._core import checks
 from fnn._core.jit_cache import compiled
 from fnn._core.partition import Structure, host_numbers, merge, split
 from fnn.evaluation import check_loss, scores_of, streamed_scores
-from fnn.networks.units import centring
+from fnn.networks.units import centring, is_pair
 from fnn.streams.ahead import read_ahead
 from fnn.streams.reading import Buffer, Reader
 from fnn.streams.source import Source, facts_of
@@ -81,26 +81,27 @@ def streams_of(
     batch_size = checks.count(function, "batch_size", batch_size)
     reader = Reader(function, "data", data)
     example = reader.example(batch_size)
-    dtypes = [reader.x_dtype]
+    held_out: Any = validation
     if isinstance(validation, Source):
         validation = Reader(function, "validation", validation)
         held_out = validation.example(VALIDATION_ROWS)
-        dtypes.append(validation.x_dtype)
-    else:
-        held_out = validation
-        if validation is not None:
-            dtypes.append(np.asarray(validation[0]).dtype if _is_pair(validation) else float)
     checks.functions(function, "net", net, "init", "apply")
-    net, change = centring(net, *dtypes)
+    net, change = centring(net, reader.x_dtype, *_dtypes_of_x(validation))
     if change is not None:
         reader = reader.changed(change)
         example = reader.example(batch_size)
         if isinstance(validation, Reader):
             validation = validation.changed(change)
             held_out = validation.example(VALIDATION_ROWS)
-        elif _is_pair(validation):
-            validation = held_out = (change(validation[0]), *validation[1:])
+        elif is_pair(validation):
+            held_out = change(validation[0]), *validation[1:]
     return Streams(net, reader, validation, (example, held_out))
+
+
+def _dtypes_of_x(validation: Any) -> list[Any]:
+    if isinstance(validation, Reader):
+        return [validation.x_dtype]
+    return [np.asarray(validation[0]).dtype] if is_pair(validation) else []
 
 
 class StreamedRun:
@@ -273,7 +274,3 @@ def _after_epoch(structure: Structure, traced: list) -> FitState:
 @compiled(0)
 def _has_ended(structure: Structure, traced: list) -> jax.Array:
     return has_ended(*merge(structure, traced))
-
-
-def _is_pair(data: Any) -> bool:
-    return isinstance(data, (tuple, list)) and len(data) in (2, 3)
