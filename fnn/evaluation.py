@@ -5,7 +5,7 @@ Outputs are collected over batches and measured once, so every metric is exact.
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -121,26 +121,30 @@ def streamed_scores(
     batch_size: int | None,
 ) -> dict[str, jax.Array]:
     """`scores_of` what a reader reads: outputs are collected, and measured once."""
-    outputs, kept, last = [], [], None
+    outputs, kept = [], []
+    like: Any = None
     with read_ahead(reader.buffers(reader.buffer_rows())) as buffers:
-        for last in buffers:
-            x, y, weights = last.data
+        for buffer in buffers:
+            x, y, weights = buffer.data
+            like = x[:1]
             traced, structure = split(function, (net, params, x))
             with host_numbers():
                 outputs.append(_outputs(structure, traced, batch_size and min(batch_size, len(x))))
             kept.append((y, weights))
             jax.block_until_ready(outputs[-2:-1])  # so that few buffers are on the device
-    y, weights = (
-        None if parts[0] is None else np.concatenate(parts) for parts in zip(*kept, strict=True)
-    )
+    y, weights = map(_joined, zip(*kept, strict=True))
     if weights is not None:
         checks.require(weights.any(), function, "weights must not all be 0", "only 0")
-    like = jax.ShapeDtypeStruct((len(y), *last.data.x.shape[1:]), last.data.x.dtype)
+    like = jax.ShapeDtypeStruct((len(y), *like.shape[1:]), like.dtype)
     check_measures(function, net, params, Dataset(like, y, weights), metrics)
     traced, structure = split(function, (net, outputs, y, weights, dict(metrics)))
     with host_numbers():
         scores = _measured_at_once(structure, traced)
     return {metric: scores[metric] for metric in metrics}
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    return None if parts[0] is None else np.concatenate(parts)
 
 
 @compiled(0, 2)

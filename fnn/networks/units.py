@@ -119,11 +119,10 @@ def centring(net: Network, *dtypes: Any) -> tuple[Any, Callable[[Any], Any] | No
     if not isinstance(net, Scaling) or (scaling.inputs is None and not scaling.embeddings):
         return net, None
     scaler, embeddings = scaling.inputs, scaling.embeddings
-    by = None if scaler is None else scaler.centre
-    is_wide = any(np.dtype(dtype).itemsize >= 8 for dtype in dtypes)
-    if by is None or not is_wide or jax.dtypes.canonicalize_dtype(float).itemsize >= 8:
-        by = None
-    else:
+    by = None
+    if any(jax.dtypes.canonicalize_dtype(dtype) != dtype for dtype in dtypes):
+        by = None if scaler is None else scaler.centre
+    if scaler is not None and by is not None:
         by[[embedding.column for embedding in embeddings]] = 0
         net = dataclasses.replace(net, inputs=scaler.shifted(by))  # pyright: ignore[reportArgumentType]
 

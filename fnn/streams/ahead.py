@@ -66,6 +66,6 @@ def _precision() -> contextlib.AbstractContextManager:
     wide = bool(jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(wide)  # pyright: ignore[reportCallIssue]
-    from jax.experimental import enable_x64
+    from jax import experimental
 
-    return enable_x64(wide)
+    return experimental.enable_x64(wide)  # pyright: ignore[reportAttributeAccessIssue]

@@ -51,7 +51,7 @@ def from_blocks(blocks: Any, *, rows: int | None = None, buffer_rows: int | None
     name = "from_blocks"
     if rows is not None:
         rows = checks.count(name, "rows", rows)
-    kind = type(blocks)
+    kind, of_any = type(blocks), blocks
     is_sequence = hasattr(kind, "__len__") and hasattr(kind, "__getitem__")
     is_array = hasattr(blocks, "dtype") or isinstance(blocks, (str, bytes, Mapping))
     is_once = isinstance(blocks, Iterator)
@@ -62,29 +62,31 @@ def from_blocks(blocks: Any, *, rows: int | None = None, buffer_rows: int | None
     good = is_sequence or isinstance(blocks, Iterable) or callable(blocks)
     good &= not (is_array or is_once or isinstance(blocks, type))
     checks.require(good, name, rule, kind.__name__, TypeError)
+    options: dict[str, Any] = {"rows": rows, "buffer_rows": checked_buffer_rows(name, buffer_rows)}
     if is_sequence:
-        made, shown = blocks, f"{len(blocks)} of {kind.__name__}"
-        checks.require(len(blocks) > 0, name, "blocks must be at least one", "none")
-    elif isinstance(blocks, Iterable):
-        made, shown = lambda epoch: iter(blocks), kind.__name__
+        count = len(of_any)
+        checks.require(
+            0 < count <= checks.INT32, name, "blocks must be at least one, and end", count
+        )
+        facts = {"of": "blocks", "blocks": f"{count} of {kind.__name__}"}
+        return Source(of_any, facts=facts, **options)
+    if isinstance(blocks, Iterable):
+        shown, begin = kind.__name__, lambda epoch: blocks
     else:
-        made, shown = _begun(blocks), getattr(blocks, "__qualname__", kind.__name__)
-    return Source(
-        made, facts={"of": "blocks", "blocks": shown}, rows=rows,
-        buffer_rows=checked_buffer_rows(name, buffer_rows),
-    )  # fmt: skip
+        shown, begin = getattr(blocks, "__qualname__", kind.__name__), _begun(blocks)
+    return Source(begin=begin, facts={"of": "blocks", "blocks": shown}, **options)
 
 
-def _begun(factory: Callable) -> Callable[[int], Iterator[Any]]:
+def _begun(factory: Callable) -> Callable[[int], Iterable[Any]]:
     """A function of the epoch that begins the blocks of a factory."""
     takes_epoch = _takes_argument(factory)
 
-    def begin(epoch: int) -> Iterator[Any]:
+    def begin(epoch: int) -> Iterable[Any]:
         blocks = factory(epoch) if takes_epoch else factory()
         rule = "the function of blocks must return an iterable"
         is_one = isinstance(blocks, Iterable)
         checks.require(is_one, "from_blocks", rule, type(blocks).__name__, TypeError)
-        return iter(blocks)
+        return blocks
 
     return begin
 

@@ -1,6 +1,8 @@
 """A source: blocks of rows that are read anew in each epoch and need not fit into memory."""
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,8 +33,9 @@ class Source:
 
     def __init__(
         self,
-        blocks: Any,
+        blocks: Any = (),
         *,
+        begin: Callable[[int], Iterable[Any]] | None = None,
         facts: dict[str, Any],
         lengths: Sequence[int] | None = None,
         rows: int | None = None,
@@ -41,15 +44,17 @@ class Source:
         """Not to be called: the functions of `fnn.streams` do, with checked arguments.
 
         Args:
-          blocks: A sequence of them, or a function of the epoch that begins to give them.
+          blocks: A sequence of them.
+          begin: In place of it, a function of the epoch that gives them one after the other.
           facts: What checkpoints know it by.
           lengths: The rows of each block, where they are known before reading.
           rows: All of them, where the number is known.
           buffer_rows: How many rows are gathered before they are shuffled; None: 64 MiB.
         """
-        self._blocks, self._lengths, self._facts = blocks, lengths, facts
+        self._blocks, self._begin, self._lengths = blocks, begin, lengths
+        self._facts, self._buffer_rows = facts, buffer_rows
         self._rows = rows if lengths is None else int(np.sum(lengths))
-        self._buffer_rows = buffer_rows
+        self._of_targets = False
 
     def __repr__(self) -> str:
         facts = ", ".join(f"{name}={value}" for name, value in self._facts.items())
@@ -63,15 +68,15 @@ class Source:
     @property
     def targets(self) -> "Source":
         """The source of `(y, y)`, for scalers of targets: `standard_scaler(source.targets)`."""
-        blocks = self._blocks
-        if callable(blocks):
-            made: Any = lambda epoch: (_twice_y(block) for block in blocks(epoch))  # noqa: E731
-        else:
-            made = Mapped(_twice_y, blocks)
-        return Source(
-            made, facts=self._facts | {"of": "targets"}, lengths=self._lengths, rows=self._rows,
-            buffer_rows=self._buffer_rows,
-        )  # fmt: skip
+        made = copy.copy(self)
+        made._of_targets, made._facts = True, self._facts | {"of": "targets"}
+        return made
+
+    def _read(self, number: int) -> Any:
+        return self._given(self._blocks[number])
+
+    def _given(self, block: Any) -> Any:
+        return (block[1], block[1]) if self._of_targets and _is_block(block) else block
 
 
 def blocks_of(source: Source, epoch: int, seed: Sequence[int] | None) -> Iterator[Block]:
@@ -82,44 +87,31 @@ def blocks_of(source: Source, epoch: int, seed: Sequence[int] | None) -> Iterato
       epoch: Its number.
       seed: Whole numbers; None for the order of the source.
     """
-    blocks, lengths = source._blocks, source._lengths
-    if callable(blocks):
-        for number, given in enumerate(blocks(epoch)):
-            if given is not None:
-                # an iterator may fill the same arrays again
-                kept = _copied(given)
-                yield Block(number, None, _length(kept), lambda kept=kept: kept)
+    if source._begin is not None:
+        # an iterator may fill the same arrays again
+        given = (_copied(source._given(block)) for block in source._begin(epoch))
+        yield from _known_by_reading(enumerate(given))
         return
-    ends = None if lengths is None else np.cumsum(lengths)
-    for number in range(len(blocks)) if seed is None else _shuffled(len(blocks), seed):
-        number = int(number)
-        if lengths is not None and ends is not None:
-            rows = int(lengths[number])
-            first = int(ends[number]) - rows
-            yield Block(number, first, rows, lambda number=number: blocks[number])
-            continue
-        given = blocks[number]
-        if given is not None:  # as of a filtered element of Grain's
-            yield Block(number, None, _length(given), lambda given=given: given)
+    count, lengths = len(source._blocks), source._lengths
+    order = range(count) if seed is None else _shuffled(count, seed).tolist()
+    if lengths is None:
+        yield from _known_by_reading((number, source._read(number)) for number in order)
+        return
+    ends = np.cumsum(lengths)
+    for number in order:
+        first = int(ends[number]) - lengths[number]
+        yield Block(number, first, lengths[number], functools.partial(source._read, number))
+
+
+def _known_by_reading(blocks: Iterable[tuple[int, Any]]) -> Iterator[Block]:
+    for number, block in blocks:
+        if block is not None:  # as of elements that Grain has filtered
+            yield Block(number, None, _length(block), lambda block=block: block)
 
 
 def facts_of(source: Source) -> dict[str, Any]:
     """What checkpoints know a source by."""
     return source._facts | {"rows": source._rows, "buffer_rows": source._buffer_rows}
-
-
-class Mapped:
-    """A sequence of blocks, each changed by a function when it is read."""
-
-    def __init__(self, function: Callable[[Any], Any], blocks: Sequence[Any]):
-        """Takes the function and the blocks."""
-        self._function, self._blocks = function, blocks
-
-    def __len__(self) -> int:
-        return len(self._blocks)
-
-    def __getitem__(self, number: int) -> Any:
-        return self._function(self._blocks[number])
 
 
 def checked_buffer_rows(function: str, buffer_rows: int | None) -> int | None:
@@ -146,7 +138,3 @@ def _copied(given: Any) -> Any:
     if not _is_block(given):
         return given
     return tuple(np.array(part) if isinstance(part, np.ndarray) else part for part in given)
-
-
-def _twice_y(given: Any) -> Any:
-    return (given[1], given[1]) if _is_block(given) else given
