@@ -72,7 +72,7 @@ def test_wrong_parquet_is_refused(files, tmp_path):
     path = tmp_path / "c.parquet"
     with pytest.raises(ValueError, match=r"block 0 \(rows 0 to 2\), .* nan at index \(1, 0\)"):
         mean(streams.from_parquet(path, target="y", features=["a"]))
-    with pytest.raises(TypeError, match="x of x, block 0 .* must hold numbers"):
+    with pytest.raises(TypeError, match=r"x of x, block 0 .* must hold numbers"):
         mean(streams.from_parquet(path, target="y", features=["b"]))
 
 

@@ -244,7 +244,7 @@ BAD_CALLS = {
     "one array": (lambda: streams.from_blocks(X), TypeError, "from_arrays"),
     "a generator": (lambda: streams.from_blocks(blocks(0)), TypeError, "begins anew.* generator"),
     "a class": (lambda: streams.from_blocks(dict), TypeError, "got type"),
-    "no blocks": (lambda: streams.from_blocks([]), ValueError, "at least one; got none"),
+    "no blocks": (lambda: streams.from_blocks([]), ValueError, "at least one, and end; got 0"),
     "nothing": (lambda: streams.from_blocks(None), TypeError, "got NoneType"),
     "lengths": (lambda: streams.from_arrays(X, Y[:9]), ValueError, r"one number .* \(9, 2\)"),
     "empty": (lambda: streams.from_arrays(X[:0], Y[:0]), ValueError, "at least one"),
