@@ -136,7 +136,8 @@ def streamed_scores(
     if weights is not None:
         checks.require(weights.any(), function, "weights must not all be 0", "only 0")
     like = jax.ShapeDtypeStruct((len(y), *like.shape[1:]), like.dtype)
-    check_measures(function, net, params, Dataset(like, y, weights), metrics)
+    data = Dataset(like, y, weights)
+    check_measures(function, net, params, data, metrics, remember=False)
     traced, structure = split(function, (net, outputs, y, weights, dict(metrics)))
     with host_numbers():
         scores = _measured_at_once(structure, traced)
@@ -197,7 +198,13 @@ def measure(
 
 
 def check_measures(
-    function: str, net: Network, params: Params, data: Dataset, metrics: Mapping
+    function: str,
+    net: Network,
+    params: Params,
+    data: Dataset,
+    metrics: Mapping,
+    *,
+    remember: bool = True,
 ) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes and dtypes of the metrics, after checks of everything that can be checked early.
 
@@ -205,15 +212,21 @@ def check_measures(
     (labels out of range, say) are checked too.
     """
     abstract, known = (net, params, data.x), (metrics, data.y, data.weights, function)
-    return shapes_of(function, _all_measured, abstract, known)
+    return shapes_of(function, _all_measured, abstract, known, remember=remember)
 
 
 def check_loss(
-    function: str, net: Network, params: Params, data: Dataset, loss: Loss
+    function: str,
+    net: Network,
+    params: Params,
+    data: Dataset,
+    loss: Loss,
+    *,
+    remember: bool = True,
 ) -> jax.ShapeDtypeStruct:
     """Shape and dtype of the mean loss, after the same checks: a loss cannot be a metric."""
     abstract, known = (net, params, data.x, data.weights), (loss, data.y, function)
-    return shapes_of(function, _mean_loss, abstract, known)
+    return shapes_of(function, _mean_loss, abstract, known, remember=remember)
 
 
 def check_outputs(function: str, outputs: Any, rows: int) -> None:

@@ -127,10 +127,10 @@ class Reader:
         checks.require(rows == self.rows, self._function, rule, got)
 
     def _buffer(self, epoch: int, number: int, last: bool, parts: list["_Part"]) -> Buffer:
-        parts = sorted(parts, key=lambda part: (part.held.block.number, part.start))
-        columns = zip(*[part.arrays() for part in parts], strict=True)
-        arrays = [_joined(list(column)) for column in columns]
-        data = Dataset(*arrays)
+        in_order = sorted(parts, key=lambda part: (part.held.block.number, part.start))
+        columns = zip(*[part.arrays() for part in in_order], strict=True)
+        data = Dataset(*[_joined(list(column)) for column in columns])
+        parts.clear()  # of which a generator that waits would keep the blocks
         weight = len(data.x) if data.weights is None else float(np.sum(data.weights, dtype=float))
         return Buffer(epoch, number, last, data, weight)
 

@@ -101,7 +101,10 @@ def streams_of(
 def _dtypes_of_x(validation: Any) -> list[Any]:
     if isinstance(validation, Reader):
         return [validation.x_dtype]
-    return [np.asarray(validation[0]).dtype] if is_pair(validation) else []
+    if not is_pair(validation):
+        return []
+    x = validation[0]
+    return [x.dtype if isinstance(x, jax.Array) else np.asarray(x).dtype]
 
 
 class StreamedRun:
@@ -207,10 +210,10 @@ class StreamedRun:
 
     def _train_on(self, buffer: Buffer) -> None:
         part, problem = self.partway, self._problem
-        if buffer.number:  # of the first one, an example has been checked; this may hold others
-            check_loss(self._function, problem.net, part.train.params, buffer.data, problem.loss)
+        given = self._function, problem.net, part.train.params, buffer.data, problem.loss
+        check_loss(*given, remember=False)  # labels, say, which are out of range
         weight = np.float64(part.weight + buffer.weight)
-        share = np.float32(buffer.weight / weight if weight else 0)
+        share = np.float64(buffer.weight / weight if weight else 0)
         traced, structure = split(
             self._function,
             (problem._replace(data=jax.device_put(buffer.data)), part.train, part.loss, part.broken,

@@ -1,6 +1,8 @@
 """Sources that are wrong: what the errors say, and what is left."""
 
+import gc
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -164,6 +166,31 @@ def test_what_a_callback_raises_ends_the_thread():
 
     with pytest.raises(Own):
         train(source(), callback=callback, epochs=100)
+
+
+def test_buffers_are_not_kept():
+    """Neither by the checks of their targets, nor by the validation, nor by the thread."""
+    kept, alive = [], []
+    trained = streamed.StreamedRun._train_on
+
+    def noted(epoch):
+        for x, y in blocks(epoch):
+            kept.extend(map(weakref.ref, (x, y)))
+            yield x, y
+
+    def counted(self, buffer):
+        kept.extend(map(weakref.ref, (buffer.data.x, buffer.data.y)))
+        trained(self, buffer)
+        gc.collect()
+        alive.append(sum(array() is not None for array in kept))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streamed.StreamedRun, "_train_on", counted)
+        data = streams.from_blocks(noted, buffer_rows=64)
+        train(data, epochs=4, validation=streams.from_blocks(noted))
+    assert max(alive[8:]) <= max(alive[:8]) + 4  # not more in the later epochs
+    gc.collect()
+    assert sum(array() is not None for array in kept) == 0
 
 
 def test_few_blocks_are_read_ahead():
