@@ -1,6 +1,7 @@
 """Runs on sources: the same as on arrays, every row once an epoch, stopped and continued."""
 
 import os
+import shutil
 import signal
 
 import jax
@@ -169,11 +170,22 @@ def test_a_run_interrupted_within_an_epoch_continues_to_the_same_bits(
     assert_same_bits(whole, resumed)
 
 
-def test_checkpoints_are_written_within_an_epoch(tmp_path, monkeypatch, every_buffer_is_a_call):
-    monkeypatch.setattr(segments, "_CHECKPOINT_SECONDS", 0.0)
-    train(source(), epochs=1, checkpoint=tmp_path, keep=10)
-    names = sorted(path.name.removesuffix(".checkpoint.npz") for path in tmp_path.iterdir())
-    assert names == [*(f"0000000000_{n:010d}" for n in (1, 2, 3)), "0000000001"]
+def test_checkpoints_are_written_within_an_epoch_and_any_can_be_continued_from(
+    tmp_path, monkeypatch, every_buffer_is_a_call
+):
+    """As after a kill at any moment."""
+    with monkeypatch.context() as patch:
+        patch.setattr(segments, "_CHECKPOINT_SECONDS", 0.0)
+        whole = train(source(), epochs=2, checkpoint=tmp_path, keep=10)
+    files = sorted(tmp_path.iterdir())
+    names = [path.name.removesuffix(".checkpoint.npz") for path in files]
+    within = [f"{epoch:010d}_{part:010d}" for epoch in (0, 1) for part in (1, 2, 3)]
+    assert [*within, "0000000002"] == [name for name in names if name != "0000000001"]
+    for number in range(1, len(files)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        shutil.copy(files[number - 1], folder)
+        assert_same_bits(whole, train(source(), epochs=2, checkpoint=folder))
 
 
 def test_a_source_that_gives_other_rows_is_not_continued_from(tmp_path, every_buffer_is_a_call):
