@@ -87,6 +87,17 @@ def test_arrays_of_a_file_and_blocks_of_a_sequence_give_the_same_bits(tmp_path):
     assert_same_bits(expected, train(streams.from_blocks(listed, buffer_rows=64)))
 
 
+def test_an_iterator_may_fill_the_same_arrays_again():
+    def refilled(epoch):
+        x, y = np.empty((24, 3), np.float32), np.empty((24, 2), np.float32)
+        for new_x, new_y in blocks(epoch):
+            x[: len(new_x)], y[: len(new_y)] = new_x, new_y
+            yield x[: len(new_x)], y[: len(new_y)]
+
+    expected = train(streams.from_blocks(blocks, buffer_rows=64), epochs=1)
+    assert_same_bits(expected, train(streams.from_blocks(refilled, buffer_rows=64), epochs=1))
+
+
 def test_shards_are_read_in_order_of_their_names(tmp_path):
     for part, rows in enumerate((slice(0, 48), slice(48, 144), slice(144, 230))):
         np.save(tmp_path / f"x_{part}.npy", X[rows])

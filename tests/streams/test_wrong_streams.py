@@ -161,11 +161,17 @@ def test_what_reading_raises_is_raised(place):
 
 
 def test_what_a_callback_raises_ends_the_thread():
+    def slow(epoch):
+        for block in blocks(epoch):
+            time.sleep(0.1 if epoch else 0)  # so that one is being made when it ends
+            yield block
+
     def callback(done, latest):
         raise Own
 
     with pytest.raises(Own):
-        train(source(), callback=callback, epochs=100)
+        train(streams.from_blocks(slow, buffer_rows=64), callback=callback, epochs=100)
+    assert_no_thread_is_left()
 
 
 def test_buffers_are_not_kept():
