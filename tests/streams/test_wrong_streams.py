@@ -21,6 +21,7 @@ from small_streams import (
 
 import fnn
 from fnn import streams
+from fnn.streams.ahead import read_ahead
 from fnn.training import streamed
 
 
@@ -161,17 +162,31 @@ def test_what_reading_raises_is_raised(place):
 
 
 def test_what_a_callback_raises_ends_the_thread():
-    def slow(epoch):
-        for block in blocks(epoch):
-            time.sleep(0.1 if epoch else 0)  # so that one is being made when it ends
-            yield block
-
     def callback(done, latest):
         raise Own
 
     with pytest.raises(Own):
-        train(streams.from_blocks(slow, buffer_rows=64), callback=callback, epochs=100)
+        train(source(), callback=callback, epochs=100)
+
+
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_the_thread_ends_when_it_is_left_and_closes_what_it_reads(taken):
+    made = []
+
+    def items():
+        try:
+            for number in range(100):
+                time.sleep(0.05)
+                made.append(number)
+                yield number
+        finally:
+            made.append("closed")
+
+    with read_ahead(items()) as ahead:
+        assert [next(ahead) for _ in range(taken)] == list(range(taken))
     assert_no_thread_is_left()
+    assert made[-1] == "closed"
+    assert len(made) <= taken + 3
 
 
 def test_buffers_are_not_kept():
