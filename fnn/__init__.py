@@ -34,12 +34,14 @@ The chapters, with the names of each; `help(fnn.mlp)` and so on say more:
     Many devices    data_mesh, shard_data: `fit`, `train` and `evaluate` on all of them
     Many networks   sweep, product, lanes, halving; cross_validate
     Files           save, load, load_metadata; `fnn.export` for where no JAX is
+    Large data      `fnn.streams`: files and loaders in place of arrays, for train, evaluate
+                    and scalers
     Tools           `fnn.loggers`, `fnn.tuning` (Optuna, populations), `fnn.sklearn`
     Pictures        `fnn.plots`, which needs matplotlib
     Other libraries `fnn.interop`: PyTorch, scikit-learn, Keras, Flax, Equinox
 """
 
-from fnn import activations, initializers, losses, metrics, schedules
+from fnn import activations, initializers, losses, metrics, schedules, streams
 from fnn._core.table import Table
 from fnn.activations import identity, relu, sigmoid, softmax, tanh
 from fnn.cross_validation.cross_validate import cross_validate
@@ -216,6 +218,7 @@ __all__ = [
     "softmax_cross_entropy",
     "squared_error",
     "standard_scaler",
+    "streams",
     "sweep",
     "tanh",
     "train",

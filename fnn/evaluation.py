@@ -5,11 +5,12 @@ Outputs are collected over batches and measured once, so every metric is exact.
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fnn._core import checks
 from fnn._core.dataset import Data, Dataset, Sharded, Subset, dataset, selected, sharded
@@ -18,12 +19,18 @@ from fnn._core.partition import Structure, host_numbers, merge, split
 from fnn._core.reductions import weighted_mean
 from fnn._core.shapes import shapes_of
 from fnn._core.shards import in_blocks
-from fnn.activations import identity, sigmoid, softmax
-from fnn.networks.mlp import MLP
-from fnn.networks.units import centred, losses_of, raw_outputs, scaled_outputs_of
+from fnn.activations import sigmoid
+from fnn.networks.suitable import check_outputs_suit, ends_in
+from fnn.networks.units import centred, centring, losses_of, raw_outputs, scaled_outputs_of
+from fnn.streams.ahead import read_ahead
+from fnn.streams.reading import Reader
+from fnn.streams.source import Source
 from fnn.types import Loss, Metric, Network, Params
 
 __all__ = ["evaluate"]
+
+# rows of a source that arguments are checked by before all of it is read
+_EXAMPLE = 1024
 
 
 def evaluate(
@@ -36,11 +43,14 @@ def evaluate(
 ) -> dict[str, jax.Array]:
     """A network's metrics on held-out data. One compiled program.
 
+    Of a source of `fnn.streams`, blocks go through the network one after the other. All outputs and
+    targets are kept on the device until they are measured: x need not fit into memory, these do.
+
     Args:
       net: An `mlp`, a `Model`, or any object with pure `init` and `apply`.
       params: Its parameters.
       data: `(x, y)` or `(x, y, weights)`: x `(rows, ...)`, y as the metrics take it,
-        weights `(rows,)`, >= 0.
+        weights `(rows,)`, >= 0. Or a source of `fnn.streams`.
       metrics: By name: metrics `(outputs, targets, weights=None)`, or losses, which count
         as their weighted mean, in scaled units where an `mlp` has a scaler of its outputs.
         A single column of scores, and each column of several labels a row, is split at 0, or
@@ -62,17 +72,94 @@ def evaluate(
     """
     name = "evaluate"
     checks.functions(name, "net", net, "init", "apply")
+    reader = None
+    if isinstance(data, Source):
+        reader = Reader(name, "data", data)
+        net, reader, data = centred_on(net, reader)
     net, (data,), _ = centred(net, data)
     data = dataset(name, "data", data)
     if batch_size is not None:
-        batch_size = min(checks.count(name, "batch_size", batch_size), data.rows)
+        batch_size = checks.count(name, "batch_size", batch_size)
     metrics = checked_metrics(name, net, metrics)
     params = jax.tree.map(lambda leaf: checks.numbers(name, "params", leaf), params)
     check_measures(name, net, params, data, metrics)
-    traced, structure = split(name, (net, params, sharded(data), metrics))
+    if reader is not None:
+        return streamed_scores(name, net, params, reader, metrics, batch_size)
+    return scores_of(name, net, params, sharded(data), metrics, batch_size)
+
+
+def scores_of(
+    function: str,
+    net: Network,
+    params: Params,
+    data: Data,
+    metrics: Mapping[str, Metric | Loss],
+    batch_size: int | None,
+) -> dict[str, jax.Array]:
+    """`evaluate`, of checked arguments."""
+    traced, structure = split(function, (net, params, data, dict(metrics)))
     with host_numbers():
-        scores = _evaluate(structure, traced, batch_size)
+        scores = _evaluate(structure, traced, batch_size and min(batch_size, data.rows))
     return {metric: scores[metric] for metric in metrics}  # jit sorts dicts
+
+
+def centred_on(net: Network, reader: Reader) -> tuple[Any, Reader, Dataset]:
+    """The network for what a reader reads from then on, that reader, and some rows of it."""
+    rows = reader.example(_EXAMPLE)
+    net, change = centring(net, reader.x_dtype)
+    if change is not None:
+        reader = reader.changed(change)
+        rows = reader.example(_EXAMPLE)
+    return net, reader, rows
+
+
+def streamed_scores(
+    function: str,
+    net: Network,
+    params: Params,
+    reader: Reader,
+    metrics: Mapping[str, Metric | Loss],
+    batch_size: int | None,
+) -> dict[str, jax.Array]:
+    """`scores_of` what a reader reads: outputs are collected, and measured once."""
+    outputs, kept = [], []
+    like: Any = None
+    with read_ahead(reader.buffers(reader.buffer_rows())) as buffers:
+        for buffer in buffers:
+            x, y, weights = buffer.data
+            like = x[:1]
+            traced, structure = split(function, (net, params, x))
+            with host_numbers():
+                outputs.append(_outputs(structure, traced, batch_size and min(batch_size, len(x))))
+            kept.append((y, weights))
+            jax.block_until_ready(outputs[-2:-1])  # so that few buffers are on the device
+    y, weights = map(_joined, zip(*kept, strict=True))
+    if weights is not None:
+        checks.require(weights.any(), function, "weights must not all be 0", "only 0")
+    like = jax.ShapeDtypeStruct((len(y), *like.shape[1:]), like.dtype)
+    data = Dataset(like, y, weights)
+    check_measures(function, net, params, data, metrics, remember=False)
+    traced, structure = split(function, (net, outputs, y, weights, dict(metrics)))
+    with host_numbers():
+        scores = _measured_at_once(structure, traced)
+    return {metric: scores[metric] for metric in metrics}
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    return None if parts[0] is None else np.concatenate(parts)
+
+
+@compiled(0, 2)
+def _outputs(structure: Structure, traced: list, batch_size: int | None) -> jax.Array:
+    net, params, x = merge(structure, traced)
+    return predict(net, params, Dataset(x, x), batch_size)
+
+
+@compiled(0)
+def _measured_at_once(structure: Structure, traced: list) -> dict[str, jax.Array]:
+    net, outputs, y, weights, metrics = merge(structure, traced)
+    outputs = jnp.concatenate(outputs)
+    return measure(net, metrics, outputs, Dataset(outputs, y, weights))
 
 
 @compiled(0, 2)
@@ -115,7 +202,13 @@ def measure(
 
 
 def check_measures(
-    function: str, net: Network, params: Params, data: Dataset, metrics: Mapping
+    function: str,
+    net: Network,
+    params: Params,
+    data: Dataset,
+    metrics: Mapping,
+    *,
+    remember: bool = True,
 ) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes and dtypes of the metrics, after checks of everything that can be checked early.
 
@@ -123,15 +216,21 @@ def check_measures(
     (labels out of range, say) are checked too.
     """
     abstract, known = (net, params, data.x), (metrics, data.y, data.weights, function)
-    return shapes_of(function, _all_measured, abstract, known)
+    return shapes_of(function, _all_measured, abstract, known, remember=remember)
 
 
 def check_loss(
-    function: str, net: Network, params: Params, data: Dataset, loss: Loss
+    function: str,
+    net: Network,
+    params: Params,
+    data: Dataset,
+    loss: Loss,
+    *,
+    remember: bool = True,
 ) -> jax.ShapeDtypeStruct:
     """Shape and dtype of the mean loss, after the same checks: a loss cannot be a metric."""
     abstract, known = (net, params, data.x, data.weights), (loss, data.y, function)
-    return shapes_of(function, _mean_loss, abstract, known)
+    return shapes_of(function, _mean_loss, abstract, known, remember=remember)
 
 
 def check_outputs(function: str, outputs: Any, rows: int) -> None:
@@ -159,37 +258,6 @@ def checked_metrics(function: str, net: Network, metrics: Any) -> dict[str, Any]
         checks.require(good, function, rule, f"{name!r}: {metric!r}", TypeError)
         check_outputs_suit(function, net, metric)
     return dict(metrics)
-
-
-def check_outputs_suit(function: str, net: Network, loss: Callable) -> None:
-    """Raises where the loss is none, or an mlp's last activation is not what it takes."""
-    rule = "loss must be a function of outputs and targets"
-    checks.require(callable(loss), function, rule, repr(loss), TypeError)
-    takes = getattr(unwrapped(loss), "takes", None)
-    if not isinstance(net, MLP) or takes is None:
-        return
-    name = unwrapped(loss).__name__
-    probable = ends_in(net, sigmoid, softmax)
-    rule = f"{name} takes logits, so the mlp must end in 'identity' (it loses no digits)"
-    got = f"output={getattr(net.output, '__name__', net.output)!r}"
-    checks.require(takes != "logits" or not probable, function, rule, got)
-    rule = f"{name} takes probabilities, so the mlp must end in 'softmax' or 'sigmoid'"
-    checks.require(takes != "probabilities" or not ends_in(net, identity), function, rule, got)
-    rule = f"{name} takes {takes}, so the mlp must have no scaler of its outputs"
-    scaled = takes in ("logits", "probabilities") and net.outputs is not None
-    checks.require(not scaled, function, rule, f"outputs={type(net.outputs).__name__}(...)")
-
-
-def higher_is_better(metric: Loss | Metric) -> bool | None:
-    """What a metric says of itself; None where it says nothing."""
-    return getattr(unwrapped(metric), "higher_is_better", None)
-
-
-def unwrapped(function: Callable) -> Any:
-    """The function inside of partials."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
 
 
 def _measured(
@@ -255,9 +323,3 @@ def _parameters(function: Callable) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(function).parameters
     except ValueError:  # builtins have no signature
         return {}
-
-
-def ends_in(net: Any, *activations: Callable) -> bool:
-    """Whether it is an `mlp` whose last activation is one of these."""
-    named = {getattr(jax.nn, sigma.__name__, sigma) for sigma in activations}
-    return isinstance(net, MLP) and net.output in {*activations, *named}

@@ -12,6 +12,8 @@ from fnn._core import checks
 from fnn._core.config import config, number, static
 from fnn._core.dtypes import at_least_float32, wider
 from fnn._core.quantiles import from_normal, quantiles_of, to_normal
+from fnn.streams.source import Source
+from fnn.streams.statistics import extremes, moments
 from fnn.types import Numbers
 
 __all__ = [
@@ -70,8 +72,8 @@ class Scaler:
         """
         by = _finite_numbers(self._function, "by", by)
         rule = f"by must have shape {self.shape}"
-        fits = by.shape in ((), self.shape, self.shape[1:])
-        checks.require(fits, self._function, rule, by.shape)
+        shapes = (), self.shape, self.shape[1:]
+        checks.require(by.shape in shapes, self._function, rule, by.shape)
         name = self._by_feature[0]
         old = getattr(self, name)
         known: list[Any] = [checks.concrete(value) for value in (old, by)]
@@ -108,7 +110,7 @@ class Scaler:
         x = _finite_numbers(self._function, "x", x)
         shape = self.shape
         rule = f"x must have shape (..., {', '.join(map(str, shape))})"
-        fits = x.shape[x.ndim - len(shape) :] == shape and x.ndim >= len(shape)
+        fits = x.shape[max(0, x.ndim - len(shape)) :] == shape
         checks.require(fits, self._function, rule, x.shape)
         dtype = _dtype_of_result(x)
         known = [checks.concrete(value) for value in (x, *jax.tree.leaves(self))]
@@ -119,8 +121,7 @@ class Scaler:
             wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), self)
             result = getattr(wide, formula)(np, np.asarray(x, np.float64)).astype(dtype)
         rule = f"the result must fit {dtype}"
-        fits = bool(np.isfinite(result).all())
-        checks.require(fits, self._function, rule, "larger values")
+        checks.require(np.isfinite(result).all(), self._function, rule, "larger values")
         return jax.device_put(result)
 
     def _in_jax(self, formula: str, x: jax.Array) -> jax.Array:
@@ -135,6 +136,11 @@ class Scaler:
     def _refitted(self, xp: Any, x: Any) -> Self:
         """By rows x, at least float32."""
         raise NotImplementedError
+
+    def _of_source(self, source: Source) -> Self:
+        """By the x of a source, in float64."""
+        rule = "x must be an array, as quantiles need all rows at once"
+        raise TypeError(f"{self._function}: {rule}; got a Source")
 
     def _scaled(self, xp: Any, x: Any) -> Any:
         raise NotImplementedError
@@ -165,6 +171,10 @@ class StandardScaler(Scaler):
         deviation = unit[0] * xp.sqrt(xp.mean(xp.square(shifted - centre), axis=0))
         return StandardScaler((x[:1] + unit * centre)[0], _one_for_zero(xp, deviation))
 
+    def _of_source(self, source: Source) -> "StandardScaler":
+        mean, deviation = moments(self._function, source)
+        return StandardScaler(mean, _one_for_zero(np, deviation))
+
     def _scaled(self, xp: Any, x: Any) -> Any:
         return (x - _along(self.mean, x)) / _along(self.scale, x)
 
@@ -188,6 +198,9 @@ class MinMaxScaler(Scaler):
         minimum = xp.min(x, axis=0)
         span = _one_for_zero(xp, xp.max(x, axis=0) - minimum)
         return MinMaxScaler(minimum, span, self.feature_range)
+
+    def _of_source(self, source: Source) -> "MinMaxScaler":
+        return self._refitted(np, np.stack(extremes(self._function, source)))
 
     def _scaled(self, xp: Any, x: Any) -> Any:
         low, high = _two(self.feature_range)
@@ -274,13 +287,15 @@ def standard_scaler(x: Any) -> StandardScaler:
     would round. `mlp(inputs=scaler)` scales inside of a network.
 
     Args:
-      x: `(rows, ...)`, at least one row, finite; anything `np.asarray` accepts.
+      x: `(rows, ...)`, at least one row, finite; anything `np.asarray` accepts. Or a source of
+        `fnn.streams`, of which x is read once.
     Returns:
       A `StandardScaler`: `scaler(x)` scales, `scaler.inverse(z)` undoes. A pytree, with
       `mean` and `scale` of shape `x.shape[1:]`, in float64 where `x` is concrete.
     Raises:
       ValueError, TypeError: `x` is empty, not finite, does not hold numbers, or is too large for
         JAX's precision.
+    Source: for sources, Chan, Golub and LeVeque 1983 (merging of means and variances).
 
     >>> scaler = standard_scaler(np.array([[1.0, 5.0], [3.0, 5.0]]))
     >>> print(scaler(np.array([[2.0, 6.0]])))
@@ -325,7 +340,7 @@ def robust_scaler(x: Any, *, quantile_range: Sequence[float] = (25, 75)) -> Robu
         z = (x - median) / scale,  scale = upper - lower quantile;  1 where that is 0
 
     Args:
-      x: As in `standard_scaler`.
+      x: As in `standard_scaler`, but no source.
       quantile_range: The lower and the upper quantile in percent, 0 <= lower < upper <= 100.
         Static.
     Returns:
@@ -361,7 +376,7 @@ def quantile_scaler(x: Any, *, quantiles: int = 1000) -> QuantileScaler:
     feature, which should be left out.
 
     Args:
-      x: As in `standard_scaler`.
+      x: As in `standard_scaler`, but no source.
       quantiles: How many quantiles are kept, >= 1, at most one per row. Static.
     Returns:
       A `QuantileScaler`, a pytree used as a `StandardScaler` is, with `values`
@@ -395,23 +410,7 @@ def unscaled(scaler: Scaler, z: jax.Array) -> jax.Array:
 
 def _check_one(scaler: Scaler) -> None:
     rule = "the scaler must be that of one network here (jax.vmap gives each lane its own)"
-    one = len(scaler.shape) == 1
-    checks.require(one, scaler._function, rule, f"shape {scaler.shape}")
-
-
-def stacked(scalers: Sequence[Any]) -> Any:
-    """Scalers of one kind and of one axis of features as one, with an axis of lanes first."""
-
-    def joined(*leaves: Any) -> np.ndarray:
-        # of fewer quantiles, the last one is repeated, which changes nothing
-        most = max(map(len, leaves))
-        padded = [
-            np.pad(leaf, [(0, most - len(leaf))] + [(0, 0)] * (leaf.ndim - 1), mode="edge")
-            for leaf in map(np.asarray, leaves)
-        ]
-        return np.stack(padded)
-
-    return jax.tree.map(joined, *scalers)
+    checks.require(len(scaler.shape) == 1, scaler._function, rule, f"shape {scaler.shape}")
 
 
 def for_features(function: str, name: str, scaler: Any, features: int) -> Any:
@@ -438,17 +437,22 @@ def for_features(function: str, name: str, scaler: Any, features: int) -> Any:
 def _fitted(like: Any, x: Any) -> Any:
     """A scaler with the options of `like`, fitted to rows."""
     function = like._function
+    if isinstance(x, Source):
+        return _checked_statistics(like._of_source(x))
     x = _finite_numbers(function, "x", x)
-    has_rows = x.ndim >= 1 and x.shape[0] >= 1
-    checks.require(has_rows, function, "x must have at least one row", x.shape)
+    checks.require(x.shape[:1] > (0,), function, "x must have at least one row", x.shape)
     known = checks.concrete(x)
     if known is None:
         return like._refitted(jnp, x.astype(at_least_float32(x.dtype)))
-    found = like._refitted(np, known.astype(np.float64))
+    return _checked_statistics(like._refitted(np, known.astype(np.float64)))
+
+
+def _checked_statistics(found: Any) -> Any:
+    """The scaler, if its numbers fit JAX's precision."""
     largest = jnp.finfo(jax.dtypes.canonicalize_dtype(float))
-    statistics = [getattr(found, what) for what in found._by_feature]
-    fits = all(bool((abs(values) <= float(largest.max)).all()) for values in statistics)
-    checks.require(fits, function, f"x must fit {largest.dtype}", "larger values")
+    statistics = np.concatenate([np.ravel(getattr(found, what)) for what in found._by_feature])
+    fits = bool((abs(statistics) <= float(largest.max)).all())
+    checks.require(fits, found._function, f"x must fit {largest.dtype}", "larger values")
     return found
 
 

@@ -17,16 +17,10 @@ PACKAGE = ROOT / "fnn"
 FLOORS = [
     {"types"},
     {"_core"},
+    {"streams"},
     {
-        "activations",
-        "files",
-        "frames",
-        "initializers",
-        "losses",
-        "meshes",
-        "metrics",
-        "scalers",
-        "schedules",
+        *["activations", "files", "frames", "initializers", "losses", "meshes", "metrics"],
+        *["scalers", "schedules"],
     },
     {"_host", "data", "networks", "optimizers"},
     {"evaluation"},
@@ -64,13 +58,16 @@ INSIDE = {
     "metrics": ["common", "labels", "classification", "ranking", "regression", "__init__"],
     "networks": [
         *["dense", "deep", "propagation", "embeddings", "weights", "summary", "model", "units"],
-        *["arguments", "mlp", "transposed", "__init__"],
+        *["arguments", "mlp", "suitable", "transposed", "__init__"],
     ],
     "plots": [
         *["common", "boundary", "confusion", "curves", "heat", "images", "scatter", "surface"],
         "__init__",
     ],
     "optimizers": ["common", "sgd", "decay", "adam", "clip", "chain", "__init__"],
+    "streams": [
+        *["source", "arrays", "blocks", "parquet", "ahead", "reading", "statistics", "__init__"],
+    ],
     "sklearn": ["base", "classifier", "regressor", "fits", "search", "__init__"],
     "sweeps": [
         *["columns", "halving", "rows", "layout", "lanes_last", "program"],
@@ -79,7 +76,7 @@ INSIDE = {
     "sweeps/lanes_last": ["interpreter", "steps", "__init__"],
     "training": [
         *["stopping", "control", "batches", "step", "packing", "problem", "state", "placement"],
-        *["epochs", "fit", "train", "diagnosis", "__init__"],
+        *["epochs", "fit", "streamed", "train", "diagnosis", "__init__"],
     ],
 }
 
@@ -210,7 +207,7 @@ def test_importing_fnn_starts_no_backend():
 
 def test_importing_fnn_imports_nothing_of_the_extras():
     extras = {"optax", "chex", "sklearn", "matplotlib", "tqdm", "flax", "torch", "keras", "onnx"}
-    extras |= {"pyarrow", "optuna"}
+    extras |= {"pyarrow", "optuna", "grain"}
     out = run_python(f"import fnn, sys; print(sorted({extras!r} & set(sys.modules)))")
     assert out.strip() == "[]"
 

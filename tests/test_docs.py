@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn import export, interop, loggers, plots, tuning
+from fnn import export, interop, loggers, plots, streams, tuning
 from fnn import sklearn as estimators
 
 PUBLIC = {name: getattr(fnn, name) for name in fnn.__all__}
@@ -25,7 +25,7 @@ NAMES = {"fnn": fnn, "jax": jax, "jnp": jnp, "np": np, "partial": partial}
 def documented():
     """Public functions, and public methods of public classes."""
     yield from FUNCTIONS.items()
-    for owner in (export, interop, loggers, plots, tuning, estimators):
+    for owner in (export, interop, loggers, plots, streams, tuning, estimators):
         for name in owner.__all__:
             yield f"{owner.__name__}.{name}", getattr(owner, name)
     for name, value in PUBLIC.items():

@@ -26,7 +26,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 SUBMODULES = [
     *["activations", "export", "initializers", "interop", "loggers", "losses", "metrics", "plots"],
-    *["schedules", "tuning"],
+    *["schedules", "streams", "tuning"],
 ]
 # what pages need beside the extra `test`
 NEEDS = {"export": ["onnxruntime", "onnx", "flatbuffers"]}

@@ -14,12 +14,12 @@ from sklearn.preprocessing import RobustScaler as SklearnRobust
 from sklearn.preprocessing import StandardScaler as SklearnScaler
 
 import fnn
+from fnn.cross_validation.scaling import stacked
 from fnn.scalers import (
     StandardScaler,
     min_max_scaler,
     quantile_scaler,
     robust_scaler,
-    stacked,
     standard_scaler,
 )
 

@@ -75,6 +75,9 @@ def dataset(function: str, name: str, data: Any) -> Any:
     """
     if isinstance(data, Subset):
         return data
+    rule = f"{name} must be arrays here (fnn.train and fnn.evaluate take a Source)"
+    is_source = getattr(type(data), "is_source", False)
+    checks.require(not is_source, function, rule, "a Source", TypeError)
     rule = f"{name} must be a tuple (x, y) or (x, y, weights)"
     is_tuple = isinstance(data, (tuple, list)) and len(data) in (2, 3)
     checks.require(is_tuple, function, rule, _kind(data), TypeError)

@@ -18,7 +18,9 @@ from fnn._core.processes import is_elsewhere
 _LARGE = 2**20
 
 
-def shapes_of(asker: str, function: Callable, abstract: tuple, known: tuple = ()) -> Any:
+def shapes_of(
+    asker: str, function: Callable, abstract: tuple, known: tuple = (), *, remember: bool = True
+) -> Any:
     """`jax.eval_shape` of a function, remembered by JAX where it has been asked before.
 
     Args:
@@ -26,6 +28,7 @@ def shapes_of(asker: str, function: Callable, abstract: tuple, known: tuple = ()
       function: Cached by identity, so a function of a module.
       abstract: Its first arguments, of which it sees shapes and dtypes.
       known: Its last arguments, of which it sees the values too, so that it can check them.
+      remember: Whether the answer, and the values, are kept for the next time.
     Returns:
       What the function returns, as `jax.ShapeDtypeStruct`s.
     Raises:
@@ -34,7 +37,8 @@ def shapes_of(asker: str, function: Callable, abstract: tuple, known: tuple = ()
     """
     traced, structure = split(asker, abstract)
     values, rest = split(asker, known)
-    if any(isinstance(v, Tracer) or np.size(v) > _LARGE or is_elsewhere(v) for v in values):
+    unknown = [isinstance(v, Tracer) or is_elsewhere(v) for v in values]
+    if not remember or any(unknown) or any(np.size(value) > _LARGE for value in values):
         call = functools.partial(_call, function, structure, known)
         return jax.eval_shape(call, traced)
     contents = rest, *map(_contents_once, values)

@@ -103,15 +103,17 @@ class Checkpoints:
             )
         return tree, found.metadata
 
-    def write(self, done: int, tree: Any, metadata: dict[str, Any]) -> None:
+    def write(self, done: int, tree: Any, metadata: dict[str, Any], part: int = 0) -> None:
         """Writes one after so many epochs, and removes those that are too many.
 
+        `part` is how far the next epoch has come, in any units; its file sorts after that of 0.
         Of several processes, the first writes, and all have to call this.
         """
         tree = fetched(tree)
         if not self._writes:
             return
-        path = self.folder / f"{done:010d}{_ENDING}"
+        within = f"_{part:010d}" if part else ""
+        path = self.folder / f"{done:010d}{within}{_ENDING}"
         try:
             save(path, tree, metadata | {"arguments": self._arguments, "made_with": _made_with()})
         except CheckpointError as error:

@@ -141,6 +141,7 @@ def run_in_segments(
     at_most: int = _CAPACITY,
     ends: Sequence[int] = (),
     known: Pace | None = None,
+    part: Callable[[], int] = lambda: 0,
 ) -> int:
     """Runs epochs a few at a time, with a bar, until done, stopped or interrupted.
 
@@ -157,6 +158,8 @@ def run_in_segments(
         short; it ends at a multiple.
       ends: Numbers of epochs after which a call has to end.
       known: The pace of earlier runs of the same program, to begin with.
+      part: How far the latest call has come within an epoch, in any units, as a long epoch may
+        take several calls, of which some advance by none; 0 where it ended with one.
     Returns:
       How many epochs were run, those before included.
     """
@@ -182,14 +185,17 @@ def run_in_segments(
                 known.seconds = pace
             done += advanced
             show(advanced, shown)
-            stopped = advanced < asked
+            within = part()
+            stopped = advanced < asked and not within
             now = time.monotonic()
             leave = stopped or done == epochs or interrupted.is_set()
             leave |= now - started > outside.seconds
-            due = now - saved > _CHECKPOINT_SECONDS if outside.every is None else done % every == 0
+            by_time = outside.every is None or within  # also within an epoch that takes hours
+            due = now - saved > _CHECKPOINT_SECONDS if by_time else done % every == 0
             asked = max(1, min(8 * asked, int(seconds() / pace)))  # one measure errs
             try:
-                leave |= bool(outside.callback and outside.callback(done, shown))
+                if outside.callback and (advanced or not within):
+                    leave |= bool(outside.callback(done, shown))
                 if outside.shared:
                     asked, leave, due = largest(asked, leave, due)
             except BaseException:
@@ -198,7 +204,7 @@ def run_in_segments(
             finally:
                 if outside.checkpoints is not None and (due or leave):
                     metadata = {"done": done, "stopped": stopped, **outside.facts}
-                    outside.checkpoints.write(done, snapshot(), metadata)
+                    outside.checkpoints.write(done, snapshot(), metadata, within)
                     saved = time.monotonic()
             if leave:
                 return done

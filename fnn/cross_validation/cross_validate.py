@@ -19,7 +19,7 @@ from fnn.cross_validation.folds import (
 from fnn.cross_validation.lanes import Keys, Rows, labels_of_lanes, repeated
 from fnn.cross_validation.result import CrossValidation, held_out_scores
 from fnn.cross_validation.scaling import fitted_by_fold, fitted_to
-from fnn.evaluation import unwrapped
+from fnn.networks.suitable import unwrapped
 from fnn.networks.units import centred
 from fnn.sweeps.columns import columns_of, marked, number_of_lanes, of_lane
 from fnn.sweeps.halving import Halving, of_groups

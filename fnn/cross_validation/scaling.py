@@ -10,7 +10,7 @@ import numpy as np
 from fnn._core.dataset import Dataset
 from fnn.cross_validation.folds import Split
 from fnn.networks.units import Scaling
-from fnn.scalers import Scaler, stacked
+from fnn.scalers import Scaler
 from fnn.sweeps.columns import marked
 from fnn.types import Network
 
@@ -67,3 +67,18 @@ def _scalers(net: Any, data: Dataset) -> dict[str, tuple[Scaler, np.ndarray]]:
         for name, (scaler, rows) in pairs.items()
         if scaler is not None and len(scaler.shape) == 1
     }
+
+
+def stacked(scalers: Sequence[Any]) -> Any:
+    """Scalers of one kind and of one axis of features as one, with an axis of lanes first."""
+
+    def joined(*leaves: Any) -> np.ndarray:
+        # of fewer quantiles, the last one is repeated, which changes nothing
+        most = max(map(len, leaves))
+        padded = [
+            np.pad(leaf, [(0, most - len(leaf))] + [(0, 0)] * (leaf.ndim - 1), mode="edge")
+            for leaf in map(np.asarray, leaves)
+        ]
+        return np.stack(padded)
+
+    return jax.tree.map(joined, *scalers)

@@ -6,6 +6,7 @@ are, and of scaled targets.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -85,7 +86,7 @@ def centred(net: Network, *given: Any) -> tuple[Any, tuple[Any, ...], np.ndarray
         return unchanged
     scaling: Any = net
     scaler = scaling.inputs
-    places = [index for index, data in enumerate(given) if _has_x(data)]
+    places = [index for index, data in enumerate(given) if is_pair(data)]
     for index in places:
         x = _array(given[index][0])
         check_codes(scaling.embeddings, x if isinstance(x, jax.Array) else _numbers(x))
@@ -104,7 +105,36 @@ def centred(net: Network, *given: Any) -> tuple[Any, tuple[Any, ...], np.ndarray
     return dataclasses.replace(net, inputs=scaler.shifted(by)), tuple(shifted), by  # pyright: ignore[reportArgumentType]
 
 
-def _has_x(data: Any) -> bool:
+def centring(net: Network, *dtypes: Any) -> tuple[Any, Callable[[Any], Any] | None]:
+    """A network that scales its inputs, and what is done to x before: `centred` for blocks of x.
+
+    Args:
+      net: Any network of one lane.
+      *dtypes: Of all x that it is to get.
+    Returns:
+      The network, and a function of x; None where nothing is done to it. All x of 64 bits or none
+      are shifted, as what the blocks to come will hold is not known.
+    """
+    scaling: Any = net
+    if not isinstance(net, Scaling) or (scaling.inputs is None and not scaling.embeddings):
+        return net, None
+    scaler, embeddings = scaling.inputs, scaling.embeddings
+    by = None
+    if any(jax.dtypes.canonicalize_dtype(dtype) != dtype for dtype in dtypes):
+        by = None if scaler is None else scaler.centre
+    if scaler is not None and by is not None:
+        by[[embedding.column for embedding in embeddings]] = 0
+        net = dataclasses.replace(net, inputs=scaler.shifted(by))  # pyright: ignore[reportArgumentType]
+
+    def change(x: Any) -> Any:
+        check_codes(embeddings, _numbers(x))
+        return x if by is None else _shifted(x, by)
+
+    return net, change
+
+
+def is_pair(data: Any) -> bool:
+    """Whether data may be `(x, y)` or `(x, y, weights)`."""
     return isinstance(data, (tuple, list)) and len(data) in (2, 3)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fnn._core import checks
 from fnn.activations import sigmoid
-from fnn.evaluation import ends_in
+from fnn.networks.suitable import ends_in
 from fnn.plots.common import axes_or_new, line_colours, numbers, on_dark, paper, text_colour
 from fnn.types import Network, Params
 

@@ -27,7 +27,7 @@ from fnn.training.step import TrainState, advance
 from fnn.types import Params
 
 # validation outputs are collected this many rows at a time, which bounds memory
-_VALIDATION_ROWS = 4096
+VALIDATION_ROWS = 4096
 
 
 def run_epochs(
@@ -170,11 +170,27 @@ def _epoch(
     train, (loss, broken) = steps(problem, packing, state.train, batches)
     good = broken == len(batches.rows)
     latest = _record(problem, packing.unpack(train.params), loss)
+    return after_epoch(problem, state, train, latest, active, good, state.train.step + broken)
+
+
+def after_epoch(
+    problem: Problem,
+    state: FitState,
+    train: TrainState,
+    latest: dict,
+    active: jax.Array,
+    good: jax.Array,
+    broken: jax.Array,
+) -> FitState:
+    """The state after an epoch's steps and measures, rolled back where it is not good.
+
+    `broken` is the step, counted over the run, at which it then broke.
+    """
     advanced = _advanced(problem, state, train, latest, active & good)
     rolled_back = state._replace(
         best_params=advanced.best_params,
         diverged_at=jnp.where(active, state.epoch, state.diverged_at),
-        diverged_step=jnp.where(active, state.train.step + broken, state.diverged_step),
+        diverged_step=jnp.where(active, broken, state.diverged_step),
     )
     return where_in_place(advanced, ~(active & good), rolled_back)
 
@@ -205,7 +221,7 @@ def _record(problem: Problem, params: Params, loss: jax.Array) -> dict[str, jax.
     validation = problem.validation
     if validation is None:
         return {"loss": loss}
-    outputs = predict(problem.net, params, validation, _VALIDATION_ROWS)
+    outputs = predict(problem.net, params, validation, VALIDATION_ROWS)
     return {"loss": loss, **measure(problem.net, problem.metrics, outputs, selected(validation))}
 
 

@@ -16,13 +16,8 @@ from fnn._core.processes import require_same, spans_processes
 from fnn._core.shapes import shapes_of
 from fnn._core.shards import in_equal_parts
 from fnn._host.fingerprint import fingerprint
-from fnn.evaluation import (
-    check_loss,
-    check_measures,
-    check_outputs_suit,
-    checked_metrics,
-    higher_is_better,
-)
+from fnn.evaluation import check_loss, check_measures, checked_metrics
+from fnn.networks.suitable import check_outputs_suit, higher_is_better
 from fnn.networks.units import centred
 from fnn.training.step import checked_parts
 from fnn.training.stopping import EarlyStopping

@@ -11,7 +11,8 @@ from fnn._core import checks
 from fnn._core.dataset import dataset
 from fnn._core.dtypes import at_least_float32
 from fnn._core.reductions import normalized, normalized_mean
-from fnn.evaluation import check_losses, check_outputs, check_outputs_suit
+from fnn.evaluation import check_losses, check_outputs
+from fnn.networks.suitable import check_outputs_suit
 from fnn.networks.units import centred, losses_of, scaled_outputs_of
 from fnn.optimizers import apply_updates
 from fnn.types import Loss, Network, Optimizer, Params

@@ -1,5 +1,6 @@
 """`train`: a run on the host, in segments of one compiled program."""
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from fnn.training.problem import Problem, checked_problem, over_devices
 from fnn.training.state import FitState, checked_state, compiled_initial_state
 from fnn.training.step import TrainState
 from fnn.training.stopping import EarlyStopping
+from fnn.training.streamed import StreamedRun, streams_of
 from fnn.types import Loss, Metric, Network, Optimizer
 
 __all__ = ["train"]
@@ -61,10 +63,15 @@ def train(  # noqa: D417, `fit` describes them
     bits as if it had never been interrupted; a run that has ended is returned at once, with
     a warning that says so. `epochs` may be raised to continue beyond.
 
+    `data`, and then `validation` too, may be a source of `fnn.streams`, which need not fit into
+    memory. Its blocks are read anew in each epoch, while the device trains. A run is then stopped
+    and saved within an epoch, too; what it returns ends with the last whole epoch.
+
     Args:
-      net, loss, optimizer, data, key, epochs, batch_size, accumulate, validation, metrics:
-        As in `fit`.
-      monitor, mode, stop, state, order_key, shuffle: As in `fit`.
+      net, loss, optimizer, key, epochs, batch_size, accumulate, metrics, monitor: As in `fit`.
+      data, validation: As in `fit`, or sources. Of a validation, all outputs and targets are kept
+        on the device until they are measured.
+      mode, stop, state, order_key, shuffle: As in `fit`.
       progress: Whether to show a bar, with the loss and the monitor. It needs tqdm (the
         extra `progress`). None: on a terminal or in a notebook, if tqdm is installed.
       callback: Called between segments with the epochs done and the latest loss and monitor,
@@ -73,8 +80,8 @@ def train(  # noqa: D417, `fit` describes them
       max_seconds: The time limit in seconds, > 0. The run ends after the segment that reaches it.
       checkpoint: A folder for the checkpoints of this run, made if it is not there; one
         process at a time. It holds no data and no functions, only their digests and names.
-      every: Epochs between checkpoints, >= 1. None: one about every 30 seconds. The end of the
-        run always has one.
+      every: Epochs between checkpoints, >= 1. None: one about every 30 seconds, as within an
+        epoch of a source in any case. The end of the run always has one.
       keep: How many checkpoints to keep, >= 1.
       on_save_error: What to do where a checkpoint cannot be written (a full disk): "warn" and
         continue, or "raise". The older ones are left as they are in any case.
@@ -83,7 +90,9 @@ def train(  # noqa: D417, `fit` describes them
     Raises:
       ValueError, TypeError: As `fit`; or `checkpoint` holds a run of other arguments (network,
         optimizer, loss, data, ...); the error lists those that differ. Functions are known by
-        their names and by what they have closed over.
+        their names and by what they have closed over. Or a source ends early, changes from one
+        block or epoch to the next, or holds what is not finite; what reading it raises is raised
+        as it is.
       CheckpointError: Nothing can be written to `checkpoint`, or all that it holds is damaged.
       ImportError: `progress=True` and tqdm is not installed.
 
@@ -95,6 +104,9 @@ def train(  # noqa: D417, `fit` describes them
     """
     name = "train"
     epochs = checks.count(name, "epochs", epochs, at_most=checks.INT32)
+    given_net, streams = net, streams_of(name, net, data, validation, batch_size)
+    if streams is not None:
+        net, (data, validation) = streams.net, streams.examples
     problem = checked_problem(
         name, net, loss, optimizer, data, batch_size=batch_size, accumulate=accumulate,
         validation=validation, metrics=metrics, monitor=monitor, mode=mode, stop=stop,
@@ -104,10 +116,12 @@ def train(  # noqa: D417, `fit` describes them
     given = HostArguments(
         progress, callback, max_seconds, checkpoint, every, keep, on_save_error
     )  # fmt: skip
-    as_given = problem._asdict() | {"net": net}
+    as_given = problem._asdict() | {"net": given_net}
     problem = over_devices(name, problem, shuffle)
     # of a number of shards, not of devices, so that a run may continue on fewer or more
     as_given["shards"] = shards_of_batches(problem.data)
+    if streams is not None:
+        as_given |= streams.facts()
     outside = given.checked(
         name,
         lambda: fingerprint(**as_given, begin=begin),
@@ -117,29 +131,68 @@ def train(  # noqa: D417, `fit` describes them
         outside = outside._replace(callback=_shown_epochs(callback, lambda: parts[-1]))
     current, done, stopped = compiled_initial_state(problem, begin), 0, False
     parts = [_no_history(problem, 0)]
+    work: Any = _Resident(problem, current, epochs)
+    if streams is not None:
+        work = StreamedRun(name, problem, streams, current)
     restored = outside.restored(
-        name, epochs, lambda done: {"state": current, "history": _no_history(problem, done)}
+        name, epochs, lambda done: work.tree() | {"history": _no_history(problem, done)}
     )
     if restored is not None:
         tree, done, stopped = restored
-        current, parts = tree["state"], [tree["history"]]
-    placed = problem._replace(data=on_devices(problem.data))
-    placed = placed._replace(validation=on_devices(problem.validation))
+        parts = [tree.pop("history")]
+        work.restore(tree)
 
     def advance(asked: int) -> tuple[int, dict[str, Any]]:
-        nonlocal current
-        capacity = capacity_for(epochs)
-        current, advanced, history = run_epochs(placed, current, asked, capacity=capacity)
-        advanced = int(advanced)  # waits for the segment
-        parts.append({name: np.asarray(row)[:advanced] for name, row in history.items()})
-        return advanced, {name: current.latest[name] for name in ("loss", problem.plan.monitor)}
+        advanced, history = work.run(asked)
+        if advanced or not work.part():
+            parts.append({name: np.asarray(row)[:advanced] for name, row in history.items()})
+        latest = work.state.latest
+        return advanced, {name: latest[name] for name in ("loss", problem.plan.monitor)}
 
     def snapshot() -> dict[str, Any]:
-        return {"state": current, "history": _concatenated(parts)}
+        return work.tree() | {"history": _concatenated(parts)}
 
     if not is_finished(name, outside, done, stopped, epochs):
-        done = run_in_segments(name, advance, epochs, outside, snapshot, done=done)
+        with work.begun(epochs - done):
+            done = run_in_segments(
+                name, advance, epochs, outside, snapshot, done=done, part=work.part
+            )
+    current = work.state
     return Fit(_joined(parts, current, epochs), jax.device_put(np.int32(done)), current)
+
+
+class _Resident:
+    """A run on arrays, from where it stands."""
+
+    def __init__(self, problem: Problem, state: FitState, epochs: int):
+        self.state = state
+        self._problem, self._capacity = problem, capacity_for(epochs)
+
+    def tree(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        return {"state": self.state}
+
+    def restore(self, tree: dict[str, Any]) -> None:
+        """Continues from a checkpoint."""
+        self.state = tree["state"]
+
+    def begun(self, epochs: int) -> contextlib.AbstractContextManager:
+        """The data are on the device while it runs."""
+        del epochs
+        data, validation = map(on_devices, (self._problem.data, self._problem.validation))
+        self._problem = self._problem._replace(data=data, validation=validation)
+        return contextlib.nullcontext()
+
+    def run(self, asked: int) -> tuple[int, dict[str, Any]]:
+        """So many epochs, or fewer if it ends: how many, and their histories."""
+        self.state, advanced, history = run_epochs(
+            self._problem, self.state, asked, capacity=self._capacity
+        )
+        return int(advanced), history  # waits for the segment
+
+    def part(self) -> int:
+        """It always stands at the end of an epoch."""
+        return 0
 
 
 def _shown_epochs(callback: Any, rows: Callable[[], dict[str, np.ndarray]]) -> Callable:

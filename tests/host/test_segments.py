@@ -19,7 +19,7 @@ class Folder:
     def __init__(self):
         self.written = []
 
-    def write(self, done, tree, metadata):
+    def write(self, done, tree, metadata, part):
         self.written.append((done, tree, metadata))
 
 
