@@ -75,8 +75,8 @@ def test_a_network_with_scalers_of_a_source_is_trained_on_raw_features():
 
 
 def test_float64_is_kept_where_it_is_enabled_for_one_thread():
-    enable_x64 = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
-    with enable_x64(True):
+    own = jax if hasattr(jax, "enable_x64") else jax.experimental
+    with own.enable_x64(True):
         data = source(X.astype(np.float64), Y.astype(np.float64))
         scores = fnn.evaluate(NET, NET.init(KEY), data, {"loss": fnn.squared_error})
         assert scores["loss"].dtype == np.float64
