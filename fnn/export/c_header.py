@@ -9,16 +9,19 @@ import numpy as np
 from fnn._core import checks
 from fnn.export.files import checked_path, write
 from fnn.export.formulas import Z, call
+from fnn.export.quantile_source import c_functions
 from fnn.export.source import Language, functions_for, literals, text_of
 from fnn.export.steps import (
     Affine,
     Elementwise,
+    FromShare,
     Normalize,
     Rescale,
     Residual,
     Softmax,
     Step,
     Steps,
+    ToShare,
     arrays_of,
     steps_of,
 )
@@ -55,8 +58,8 @@ def to_c(
     lengths of x and y, which must not overlap.
 
     Args:
-      net: An `mlp`. Activations are those that it takes by name, scalers those that are
-        linear. Neurons that are not active are left out, and dropout is off.
+      net: An `mlp`. Activations are those that it takes by name. Neurons that are not active
+        are left out, and dropout is off.
       params: Its parameters, finite. They are computed with in float, or in double, x and y
         too, if the network computes in float64.
       path: The file to write, whole or not at all; replaced if it is there. None: none.
@@ -124,11 +127,16 @@ class _Writer:
         narrow = network.dtype == np.float32
         self.real, self.suffix = ("float", "f") if narrow else ("double", "")
         infix = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
-        of_math = {"abs": "fabs", **{f: f for f in ("exp", "expm1", "log1p", "sqrt", "tanh")}}
+        of_math = {
+            "abs": "fabs",
+            **{f: f for f in ("exp", "expm1", "log", "log1p", "sqrt", "tanh")},
+        }
         operations = {
             **{operation: f"({{}} {sign} {{}})" for operation, sign in infix.items()},
             **{operation: f"{f}{self.suffix}({{}})" for operation, f in of_math.items()},
             "negative": "(-{})",
+            "less": "({} < {})",
+            "where": "({} ? {} : {})",
             "maximum": f"{name}_maximum({{}}, {{}})",
             "minimum": f"{name}_minimum({{}}, {{}})",
             "clip": f"{name}_clip({{}}, {{}}, {{}})",
@@ -160,6 +168,7 @@ class _Writer:
             if f"{self.name}_{operation}(" in made + body
         )
         arrays = [self.array(*found) for step in steps for found in arrays_of(step).items()]
+        quantiles = c_functions(steps, self.language, self.real)
         return _HEADER.format(
             name=self.name,
             upper=self.name.upper(),
@@ -167,7 +176,7 @@ class _Writer:
             outputs=self.network.outputs,
             real=self.real,
             weights="".join(arrays),
-            functions=comparing + made,
+            functions=comparing + made + quantiles,
             body=body,
         )
 
@@ -211,6 +220,12 @@ class _Writer:
                 text = text if factor is None else f"{text} * {prefix}{name}_factor[i]"
                 text = text if add is None else f"{text} + {prefix}{name}_add[i]"
                 return self.loop(f"{self.at}[i] = {text};")
+            case ToShare(name) | FromShare(name):
+                self.at = self.place(self.size, ends) if a == "x" else a
+                function = "to_share" if isinstance(step, ToShare) else "from_share"
+                tables = f"{prefix}{name}_values[i], {prefix}{name}_references"
+                count = len(step.references)
+                return self.loop(f"{self.at}[i] = {prefix}{function}({a}[i], {tables}, {count});")
             case Elementwise(name):
                 value = text_of(call(name, Z), self.language, f"{a}[i]")
                 return self.loop(f"{a}[i] = {value};")

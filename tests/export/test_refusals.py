@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exported import FORMS, FUNCTIONS, OPTIONS, X, Y, params_of
+from exported import FORMS, FUNCTIONS, OPTIONS, Y, params_of
 
 import fnn
 from fnn import export
@@ -32,14 +32,6 @@ WITHOUT_COUNTERPART = {
     "the last one": (
         fnn.mlp((4, 6, 3), output=mine),
         "the activation of layer_1 must be one that mlp takes by name; got 'mine'",
-    ),
-    "a quantile scaler": (
-        fnn.mlp((4, 6, 3), inputs=fnn.quantile_scaler(X)),
-        "inputs must be scaled linearly (to_stablehlo takes every scaler); got QuantileScaler",
-    ),
-    "one of outputs": (
-        fnn.mlp((4, 6, 3), outputs=fnn.quantile_scaler(Y)),
-        "outputs must be scaled linearly (to_stablehlo takes every scaler); got QuantileScaler",
     ),
     "embeddings": (
         fnn.mlp((4, 6, 3), embeddings={0: (5, 2)}),
