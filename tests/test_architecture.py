@@ -60,6 +60,7 @@ INSIDE = {
         "__init__",
     ],
     "optimizers": ["common", "sgd", "decay", "adam", "clip", "chain", "__init__"],
+    "scalers": ["base", "linear", "quantile", "networks", "__init__"],
     "sklearn": ["base", "classifier", "regressor", "fits", "search", "__init__"],
     "sweeps": [
         *["columns", "halving", "rows", "layout", "lanes_last", "program"],

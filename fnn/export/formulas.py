@@ -10,12 +10,7 @@ import math
 from functools import reduce
 from typing import Any
 
-import jax
-
-from fnn.activations import ACTIVATIONS
-from fnn.types import Activation
-
-__all__ = ["FORMULAS", "Expression", "Z", "call", "name_of"]
+__all__ = ["FORMULAS", "Expression", "Z", "call"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +56,8 @@ Z = Expression("z")
 
 def _polynomial(*coefficients: float) -> Expression:
     """Of Z, the highest power first."""
-    return reduce(lambda value, next_one: value * Z + next_one, coefficients[1:], coefficients[0])
+    first, second, *others = coefficients
+    return reduce(lambda value, other: value * Z + other, others, first * Z + second)
 
 
 _POSITIVE, _NEGATIVE = call("maximum", Z, 0.0), call("minimum", Z, 0.0)
@@ -137,13 +133,3 @@ FORMULAS = {
 }
 """By name: the activations that are made element by element, and what these have in common; and
 the normal distribution of a quantile scaler."""
-
-_SAME = {"hard_swish": "hard_silu", "swish": "silu"}
-
-
-def name_of(sigma: Activation) -> str | None:
-    """The name of an activation of `mlp` or `jax.nn`; None for any other function."""
-    for name, known in ACTIVATIONS.items():
-        if sigma in (known, getattr(jax.nn, name, None)):
-            return _SAME.get(name, name)
-    return None

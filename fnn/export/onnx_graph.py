@@ -225,9 +225,7 @@ class _Graph:
         end = node("Where", is_low, *self.ends(step))
         self.at = node("Where", node("Less", tail, self.number(LEAST)), end, value)
 
-    def piece(
-        self, step: ToShare | FromShare, compare: str, x: str, among: str
-    ) -> tuple[str, str, str, str]:
+    def piece(self, step: ToShare | FromShare, compare: str, x: str, among: str) -> tuple[str, ...]:
         """The values and the references at both ends of the piece of the table that has x."""
         node, name = self.node, step.name
         features, size = step.values.shape

@@ -7,9 +7,10 @@ import numpy as np
 
 from fnn._core import checks
 from fnn._core.dtypes import at_least_float32
-from fnn.export.formulas import FORMULAS, name_of
+from fnn.activations import name_of
+from fnn.export.formulas import FORMULAS
 from fnn.networks.mlp import MLP
-from fnn.scalers import MinMaxScaler, QuantileScaler, Scaler, StandardScaler
+from fnn.scalers import Scaler
 from fnn.types import Network, Params
 
 __all__ = [
@@ -210,29 +211,24 @@ def _scaling(
     """A scaler as steps, its numbers formed in float64."""
     if scaler is None:
         return []
-    if isinstance(scaler, QuantileScaler):
-        # two quantiles at least; to repeat one changes nothing
-        again = [(0, max(0, 2 - len(np.asarray(scaler.references))))]
-        values = np.pad(np.asarray(scaler.values), [*again, (0, 0)], mode="edge")
-        references = np.pad(np.asarray(scaler.references), again, mode="edge")
-        tables = np.ascontiguousarray(values.T, dtype), references.astype(dtype)
-        if inverse:
-            return [Elementwise("normal_share"), FromShare(name, *tables)]
-        return [ToShare(name, *tables), Elementwise("normal_quantile")]
-    low: Any = 0.0
-    high: Any = 1.0
-    if isinstance(scaler, MinMaxScaler):
-        location = scaler.minimum
-        low, high = np.asarray(scaler.feature_range, np.float64)
-    elif isinstance(scaler, StandardScaler):
-        location = scaler.mean
-    else:
-        location = scaler.median
-    location, scale = np.asarray(location, np.float64), np.asarray(scaler.scale, np.float64)
-    scale = scale / (high - low)
-    low = np.full_like(location, low)
-    given = (low, scale, location) if inverse else (location, 1 / scale, low)
+    linear = scaler.affine()
+    if linear is None:
+        return _by_quantiles(name, scaler, dtype, inverse=inverse)
+    centre, factor, offset = linear
+    given = (offset, 1 / factor, centre) if inverse else (centre, factor, offset)
     subtract, factor, add = (values.astype(dtype) for values in given)
     zero = np.zeros_like(subtract)
     absent = [np.array_equal(values, zero) for values in (subtract, add)]
     return [Rescale(name, None if absent[0] else subtract, factor, None if absent[1] else add)]
+
+
+def _by_quantiles(name: str, scaler: Any, dtype: np.dtype, *, inverse: bool) -> list[Step]:
+    """A `QuantileScaler` as steps."""
+    # two quantiles at least; to repeat one changes nothing
+    again = (0, max(0, 2 - len(np.asarray(scaler.references))))
+    values = np.pad(np.asarray(scaler.values), [again, (0, 0)], mode="edge")
+    references = np.pad(np.asarray(scaler.references), again, mode="edge")
+    tables = np.ascontiguousarray(values.T, dtype), references.astype(dtype)
+    if inverse:
+        return [Elementwise("normal_share"), FromShare(name, *tables)]
+    return [ToShare(name, *tables), Elementwise("normal_quantile")]
