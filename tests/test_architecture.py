@@ -42,7 +42,7 @@ INSIDE = {
     ],
     "cross_validation": ["folds", "lanes", "scaling", "result", "cross_validate", "__init__"],
     "export": [
-        *["files", "formulas", "steps", "source", "quantile_source"],
+        *["files", "formulas", "steps", "source", "quantile_source", "c_names"],
         *["c_header", "numpy_source", "onnx_graph", "stablehlo", "__init__"],
     ],
     "files": ["leaves", "archive", "__init__"],

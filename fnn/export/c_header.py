@@ -7,6 +7,7 @@ import textwrap
 import numpy as np
 
 from fnn._core import checks
+from fnn.export.c_names import is_reserved
 from fnn.export.files import checked_path, write
 from fnn.export.formulas import Z, call
 from fnn.export.quantile_source import c_functions
@@ -29,16 +30,6 @@ from fnn.networks.mlp import MLP
 from fnn.types import Params
 
 __all__ = ["to_c"]
-
-_KEYWORDS = frozenset(
-    [
-        *["auto", "break", "case", "char", "const", "continue", "default", "do"],
-        *["double", "else", "enum", "extern", "float", "for", "goto", "if"],
-        *["inline", "int", "long", "register", "restrict", "return", "short", "signed"],
-        *["sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void"],
-        *["volatile", "while", "main"],
-    ]
-)
 
 
 def to_c(
@@ -63,8 +54,8 @@ def to_c(
       params: Its parameters, finite. They are computed with in float, or in double, x and y
         too, if the network computes in float64.
       path: The file to write, whole or not at all; replaced if it is there. None: none.
-      name: Of the function, not one that `<math.h>` has; all other names in the header begin with
-        it.
+      name: Of the function: no keyword of C or C++, and nothing that `<math.h>` and other
+        standard headers declare, such as `exp` or `y0`. All other names begin with it.
       final: "softmax" or "sigmoid" makes probabilities of the outputs of a network that ends in
         logits. None: outputs are those of `net.apply`.
     Returns:
@@ -81,9 +72,9 @@ def to_c(
     """
     where = checked_path("to_c", path)
     is_text = isinstance(name, str)
-    rule = "name must be an identifier of C, of ASCII letters, and no keyword"
+    rule = "name must be an identifier of C, of ASCII letters, that C does not have"
     checks.require(is_text, "to_c", rule, repr(name), TypeError)
-    is_name = re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) and name not in _KEYWORDS
+    is_name = re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) and not is_reserved(name)
     checks.require(is_name, "to_c", rule, repr(name))
     text = _Writer(steps_of("to_c", net, params, final), name).text()
     write(where, text.encode())
