@@ -19,7 +19,14 @@ from fnn._core.reductions import weighted_mean
 from fnn._core.shapes import shapes_of
 from fnn.activations import identity, sigmoid, softmax
 from fnn.networks.mlp import MLP
-from fnn.networks.units import centred, losses_of, raw_outputs, scaled_outputs_of
+from fnn.networks.units import (
+    centred,
+    losses_of,
+    near_outputs,
+    raw_outputs,
+    raw_targets,
+    scaled_outputs_of,
+)
 from fnn.types import Loss, Metric, Network, Params
 
 __all__ = ["evaluate"]
@@ -61,11 +68,11 @@ def evaluate(
     """
     name = "evaluate"
     checks.functions(name, "net", net, "init", "apply")
+    metrics = checked_metrics(name, net, metrics)
     net, (data,), _ = centred(net, data)
     data = dataset(name, "data", data)
     if batch_size is not None:
         batch_size = min(checks.count(name, "batch_size", batch_size), data.rows)
-    metrics = checked_metrics(name, net, metrics)
     params = jax.tree.map(lambda leaf: checks.numbers(name, "params", leaf), params)
     check_measures(name, net, params, data, metrics)
     traced, structure = split(name, (net, params, data, metrics))
@@ -201,7 +208,11 @@ def _measured(
     if "threshold" in options and "threshold" not in bound and ends_in(net, sigmoid):
         metric = functools.partial(metric, threshold=0.5)
     if "weights" in options:
-        value = metric(raw_outputs(net, outputs), data.y, data.weights)
+        if getattr(unwrapped(metric), "ignores_origin", False):
+            outputs, y = near_outputs(net, outputs), data.y
+        else:
+            outputs, y = raw_outputs(net, outputs), raw_targets(net, data.y)
+        value = metric(outputs, y, data.weights)
     else:
         value = losses_of(net, metric, outputs, data.y)
     rule = f"metric {name!r} must return one array"

@@ -9,7 +9,7 @@ import numpy as np
 
 from fnn._core.dataset import Dataset
 from fnn.cross_validation.folds import Split
-from fnn.networks.units import Scaling
+from fnn.networks.units import Scaling, with_outputs_from
 from fnn.scalers import Scaler, stacked
 from fnn.sweeps.columns import marked
 from fnn.types import Network
@@ -33,6 +33,7 @@ def fitted_by_fold(
     data: Dataset,
     splits: Sequence[Split],
     shift: np.ndarray | None,
+    origin: np.ndarray | None,
     settings: int,
 ) -> Any:
     """The networks of all lanes, each with scalers fitted to the training rows of its fold.
@@ -43,6 +44,7 @@ def fitted_by_fold(
       data: All rows, in raw units.
       splits: Of the lanes of one setting.
       shift: What was subtracted from the x that the lanes get, if anything.
+      origin: The same of y.
       settings: How many there are.
     """
     found = {}
@@ -50,6 +52,8 @@ def fitted_by_fold(
         of_folds = [scaler.fitted(rows[split.train]) for split in splits]
         if shift is not None and name == "inputs":
             of_folds = [scaler.shifted(shift) for scaler in of_folds]
+        elif name == "outputs":
+            of_folds = [with_outputs_from(origin, scaler) for scaler in of_folds]
         tiled = jax.tree.map(lambda leaf: np.concatenate([leaf] * settings), stacked(of_folds))
         found[name] = marked(tiled)
     return dataclasses.replace(given, **found) if found else given
