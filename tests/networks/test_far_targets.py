@@ -94,6 +94,18 @@ def test_a_sweep_and_a_step_take_such_targets():
     np.testing.assert_allclose(*losses, rtol=2e-6)
 
 
+def test_lanes_with_scalers_of_their_own_take_them():
+    histories = []
+    for y in (NEAR, FAR + NEAR):
+        scaler = fnn.scalers.stacked([fnn.standard_scaler(y), fnn.standard_scaler(y[:20])])
+        net = fnn.mlp((2, 4, 2), activation="tanh", outputs=scaler)
+        runs = fnn.sweep(
+            net, fnn.squared_error, ADAM, (X, y), validation=(X, y), progress=False, **OPTIONS
+        )
+        histories.append(runs.history)
+    assert_close(*histories)
+
+
 def test_cross_validation_scores_and_predicts_them():
     far, near = (
         fnn.cross_validate(
