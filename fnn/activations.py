@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from fnn._core import checks
 from fnn._core.dtypes import at_least_float32
+from fnn.types import Activation
 
 __all__ = [
     "ACTIVATIONS",
@@ -231,3 +232,14 @@ ELEMENTWISE = (
     | frozenset(getattr(jax.nn, name) for name in ACTIVATIONS if hasattr(jax.nn, name))
 ) - JOINING
 """Activations of which each a depends on its own z alone, as far as we know them."""
+
+# by function, those of jax.nn included
+_NAMES: dict[Any, str] = {jnp.tanh: "tanh"}
+for _name, _function in ACTIVATIONS.items():
+    _NAMES.setdefault(_function, _name)  # the first of two names
+    _NAMES.setdefault(getattr(jax.nn, _name, _function), _NAMES[_function])
+
+
+def name_of(sigma: Activation) -> str | None:
+    """The name of an activation of `mlp` or `jax.nn`; None for any other function."""
+    return _NAMES.get(sigma)

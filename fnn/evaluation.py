@@ -20,8 +20,16 @@ from fnn._core.reductions import weighted_mean
 from fnn._core.shapes import shapes_of
 from fnn._core.shards import in_blocks
 from fnn.activations import sigmoid
-from fnn.networks.suitable import check_outputs_suit, ends_in
-from fnn.networks.units import centred, centring, losses_of, raw_outputs, scaled_outputs_of
+from fnn.networks.suitable import check_outputs_suit, ends_in, unwrapped
+from fnn.networks.units import (
+    centred,
+    centring,
+    losses_of,
+    near_outputs,
+    raw_outputs,
+    raw_targets,
+    scaled_outputs_of,
+)
 from fnn.streams.ahead import read_ahead
 from fnn.streams.reading import Reader
 from fnn.streams.source import Source
@@ -72,6 +80,7 @@ def evaluate(
     """
     name = "evaluate"
     checks.functions(name, "net", net, "init", "apply")
+    metrics = checked_metrics(name, net, metrics)
     reader = None
     if isinstance(data, Source):
         reader = Reader(name, "data", data)
@@ -80,7 +89,6 @@ def evaluate(
     data = dataset(name, "data", data)
     if batch_size is not None:
         batch_size = checks.count(name, "batch_size", batch_size)
-    metrics = checked_metrics(name, net, metrics)
     params = jax.tree.map(lambda leaf: checks.numbers(name, "params", leaf), params)
     check_measures(name, net, params, data, metrics)
     if reader is not None:
@@ -273,7 +281,11 @@ def _measured(
     if "threshold" in options and "threshold" not in bound and ends_in(net, sigmoid):
         metric = functools.partial(metric, threshold=0.5)
     if "weights" in options:
-        value = metric(raw_outputs(net, outputs), data.y, data.weights)
+        if getattr(unwrapped(metric), "ignores_origin", False):
+            outputs, y = near_outputs(net, outputs), data.y
+        else:
+            outputs, y = raw_outputs(net, outputs), raw_targets(net, data.y)
+        value = metric(outputs, y, data.weights)
     else:
         value = losses_of(net, metric, outputs, data.y)
     rule = f"metric {name!r} must return one array"

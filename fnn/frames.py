@@ -1,7 +1,7 @@
 """Data frames as arrays: numbers, dates, booleans, categories and missing values, by an `Encoder`.
 
 It reads pandas, Polars, PyArrow and every other eager frame that narwhals knows, which it needs
-(the extra `frames`).
+(the extra `frames`); and dicts of columns, for which it needs nothing.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import numpy as np
 
 from fnn._core import checks
 from fnn._core.display import call_text
-from fnn._core.frame_columns import column_of, is_missing, opened, read
+from fnn._core.frame_columns import column_of, holds_integers, is_missing, opened, read
 
 __all__ = ["Encoded", "Encoder", "encode"]
 
@@ -211,7 +211,8 @@ def encode(
       rows may have.
 
     Args:
-      frame: `(rows, columns)`: of pandas, Polars, PyArrow or another eager frame.
+      frame: `(rows, columns)`: of pandas, Polars, PyArrow or another eager frame; or a dict from
+        names to lists or arrays `(rows,)`, in which None and NaN are missing.
       target: The name of the column to predict. None: there is none.
       task: "classification" or "regression", for a target of integers, which may be labels or
         values; other targets need none: texts, categories and booleans are classes, floats values.
@@ -226,11 +227,9 @@ def encode(
       ValueError, TypeError: A column has an unsupported type, infinite numbers or no values; its
         name is not a string, or would occur twice in `Encoder.names`; a target is missing in a row,
         is the same in all, or needs a `task`.
-      ImportError: narwhals is not installed.
+      ImportError: narwhals is not installed, and the frame is no dict.
 
-    >>> import pandas
-    >>> frame = pandas.DataFrame({"age": [20, None, 40], "home": ["a", "b", "a"],
-    ...                           "ill": ["no", "yes", "no"]})
+    >>> frame = {"age": [20, None, 40], "home": ["a", "b", "a"], "ill": ["no", "yes", "no"]}
     >>> encoded = encode(frame, "ill")
     >>> encoded.encoder.names
     ['age', 'age is missing', 'home = a', 'home = b', 'home is other']
@@ -285,7 +284,7 @@ def _classes(function: str, series: Any, task: str | None) -> tuple | None:
     rule = f"target {series.name!r} must hold numbers, texts, categories or booleans"
     checks.require(kind in ("number", "category", "boolean"), function, rule, f"a {kind}")
     if kind == "number" and task is None:
-        whole = series.dtype.is_integer()
+        whole = holds_integers(series)
         rule = (f"target {series.name!r} holds integers, so task must be 'classification' or "
                 "'regression'")  # fmt: skip
         checks.require(not whole, function, rule, "None")

@@ -47,7 +47,7 @@ INSIDE = {
     ],
     "cross_validation": ["folds", "lanes", "scaling", "result", "cross_validate", "__init__"],
     "export": [
-        *["files", "formulas", "steps", "source"],
+        *["files", "formulas", "steps", "source", "quantile_source", "c_names"],
         *["c_header", "numpy_source", "onnx_graph", "stablehlo", "__init__"],
     ],
     "files": ["leaves", "archive", "__init__"],
@@ -68,6 +68,7 @@ INSIDE = {
     "streams": [
         *["source", "arrays", "blocks", "parquet", "ahead", "reading", "statistics", "__init__"],
     ],
+    "scalers": ["base", "linear", "quantile", "networks", "__init__"],
     "sklearn": ["base", "classifier", "regressor", "fits", "search", "__init__"],
     "sweeps": [
         *["columns", "halving", "rows", "layout", "lanes_last", "program"],

@@ -3,6 +3,7 @@
 import datetime
 import json
 import pickle
+import sys
 
 import jax
 import numpy as np
@@ -28,7 +29,7 @@ CONTENTS = {
 }
 
 
-@pytest.fixture(params=[pandas.DataFrame, polars.DataFrame], ids=["pandas", "polars"])
+@pytest.fixture(params=[pandas.DataFrame, polars.DataFrame, dict], ids=["pandas", "polars", "dict"])
 def made(request):
     return request.param
 
@@ -250,3 +251,52 @@ def test_other_things_are_no_frames():
     mixed = pandas.DataFrame({"a": pandas.Series([1, "b"], dtype=object)})
     with pytest.raises(TypeError, match=r"'a' must hold values of one kind.*; got int, str"):
         fnn.encode(mixed)
+
+
+def test_arrays_in_a_dict_are_read_by_their_dtypes_and_need_no_library(monkeypatch):
+    monkeypatch.setitem(sys.modules, "narwhals.stable.v1", None)
+    days = np.array([*DAYS[:2], None], "datetime64[s]")
+    frame = {
+        "age": np.array([20, np.nan, 40]),
+        "rooms": np.int8([1, 2, 3]),
+        "home": np.array(["b", "a", "b"]),
+        "paid": np.array([True, False, True]),
+        "seen": days,
+        "took": days - days[0],
+        "mixed": [1, 2.5, None],
+        "left": (np.str_("no"), "yes", "no"),
+    }
+    encoded = fnn.encode(frame, "left")
+    x = dict(zip(encoded.encoder.names, encoded.x.T.tolist(), strict=True))
+    first, second = (day.replace(tzinfo=datetime.UTC).timestamp() for day in DAYS[:2])
+    assert x["age"] == [20, 30, 40]
+    assert x["age is missing"] == x["home = a"] == [0, 1, 0]
+    assert (x["rooms"], x["paid"]) == ([1, 2, 3], [1, 0, 1])
+    assert x["seen"] == [first, second, (first + second) / 2]
+    assert x["took"] == [0, 86400, 43200]
+    assert x["mixed"] == [1, 2.5, 1.75]
+    assert encoded.y.tolist() == [0, 1, 0]
+    np.testing.assert_array_equal(encoded.encoder(frame), encoded.x)
+    whole = {"size": [1.0, 2.0], "count": np.array([3, 4])}
+    with pytest.raises(ValueError, match="'count' holds integers, so task must be"):
+        fnn.encode(whole, "count")
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        ({}, "frame must have columns; got an empty dict"),
+        ({3: [1.0]}, "names of columns must be texts; got 3"),
+        ({"a": [1.0], "b": [1.0, 2.0]}, "columns of a dict must be of one length; got {'a': 1"),
+        ({"a": 1.0}, r"column 'a' must be a list or an array \(rows,\); got float"),
+        ({"a": "text"}, r"column 'a' must be a list or an array \(rows,\); got str"),
+        ({"a": np.ones((2, 1))}, r"column 'a' must be a list or an array \(rows,\); got shape"),
+        ({"a": [1.0, "b"]}, "column 'a' must hold values of one kind: .* got float, str"),
+        ({"a": np.array([1j])}, "column 'a' must hold numbers, .* got complex128"),
+        ({"a": [1.0, np.inf]}, "column 'a' must hold finite numbers; got infinite ones"),
+        ({"a": []}, "frame must have rows; got none"),
+    ],
+)
+def test_a_dict_that_is_no_frame_is_refused(frame, words):
+    with pytest.raises((ValueError, TypeError), match=f"^encode: {words}"):
+        fnn.encode(frame)

@@ -330,6 +330,21 @@ def test_a_shifted_scaler_is_that_of_shifted_rows(make):
 
 
 @of_all
+def test_a_linear_scaler_is_a_centre_a_factor_and_an_offset(make):
+    x = np.asarray(FAR["time stamps"], np.float64)
+    scaler = make(x)
+    linear = scaler.affine()
+    if isinstance(scaler, fnn.QuantileScaler):
+        assert linear is None
+        return
+    centre, factor, offset = linear
+    np.testing.assert_allclose((x - centre) * factor + offset, scaler(x), rtol=1e-6, atol=1e-6)
+    assert {part.dtype for part in linear} == {np.dtype(np.float64)}
+    with pytest.raises(ValueError, match=f"^{scaler._function}: arguments must be known"):
+        jax.jit(lambda scaler: scaler.affine()[0])(scaler)
+
+
+@of_all
 def test_stacked_scalers_are_those_of_lanes(make):
     parts = [RANDOM.normal(size=(rows, 3)) for rows in (40, 37)]
     scalers = [make(x) for x in parts]

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# the least probability that is distinguished from 0, scikit-learn's
-_LEAST = 1e-7
+LEAST = 1e-7
+"""The least probability that is distinguished from 0, scikit-learn's."""
 
 
 def quantiles_of(xp: Any, x: Any, shares: np.ndarray) -> Any:
@@ -42,7 +42,7 @@ def to_normal(xp: Any, x: Any, values: Any, references: Any) -> Any:
     lowest, highest = x <= values[0], x >= values[-1]
     is_low = lowest | (~highest & (below <= above))
     tail = xp.where(lowest | highest, 0, xp.minimum(below, above))
-    z = _special(xp).ndtri(xp.maximum(tail, _LEAST - np.spacing(1)))
+    z = _special(xp).ndtri(xp.maximum(tail, LEAST - np.spacing(1)))
     return xp.where(is_low, z, -z)
 
 
@@ -59,7 +59,7 @@ def from_normal(xp: Any, z: Any, values: Any, references: Any) -> Any:
     part = xp.where(width > 0, xp.where(is_low, low_part, high_part), 0)
     x = values[before] + part * (values[after] - values[before])
     edge = xp.where(is_low, values[0], values[-1])
-    return xp.where(tail < _LEAST, edge, x)
+    return xp.where(tail < LEAST, edge, x)
 
 
 def _special(xp: Any) -> Any:

@@ -20,7 +20,7 @@ from fnn.cross_validation.lanes import Keys, Rows, labels_of_lanes, repeated
 from fnn.cross_validation.result import CrossValidation, held_out_scores
 from fnn.cross_validation.scaling import fitted_by_fold, fitted_to
 from fnn.networks.suitable import unwrapped
-from fnn.networks.units import centred
+from fnn.networks.units import centred, origin_of
 from fnn.sweeps.columns import columns_of, marked, number_of_lanes, of_lane
 from fnn.sweeps.halving import Halving, of_groups
 from fnn.sweeps.setup import varied_problems
@@ -173,7 +173,8 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
     of_lanes = {what: repeated(argument, runs) for what, argument in given.items()}
     rows = Rows(data, [split for pairs in splits for split in pairs], settings)
     nets = repeated(marked(shifted), runs)
-    of_lanes["net"] = fitted_by_fold(net, nets, raw, rows.splits, shift, settings)
+    origin = origin_of(shifted)
+    of_lanes["net"] = fitted_by_fold(net, nets, raw, rows.splits, shift, origin, settings)
     given["net"] = fitted_to(net, given["net"], raw)
     of_lanes["data"] = rows.of("train")
     held_out = of_lanes | {"validation": rows.of("test"), "stop": None}

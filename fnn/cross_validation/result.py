@@ -14,7 +14,7 @@ from fnn._core.partition import Structure, merge
 from fnn._core.table import Table
 from fnn.cross_validation.folds import Split
 from fnn.evaluation import measure, predict
-from fnn.networks.units import raw_outputs
+from fnn.networks.units import near_outputs, origin_of
 from fnn.sweeps.program import Varied
 from fnn.sweeps.result import Sweep, in_groups
 from fnn.training.fit import Fit
@@ -131,7 +131,8 @@ class CrossValidation(Sweep):
           repeat: Which division into folds.
         Returns:
           `(rows, out)`, at the best parameters of each fold. A row that given folds hold out more
-          than once has the mean; one that they never hold out has NaN.
+          than once has the mean; one that they never hold out has NaN. In float64 where targets are
+          so far from zero that float32 would round them, and the network has a scaler of outputs.
         Raises:
           IndexError: There is no such setting or repeat.
         """
@@ -148,13 +149,14 @@ class CrossValidation(Sweep):
         lanes = np.arange(first, first + len(folds))
         made = in_groups(_outputs, self.held_out, self.best_params, lanes)
         outputs = np.concatenate(list(made))
-        rows = self.problem.data.x.shape[0]
+        rows, net = self.problem.data.x.shape[0], self.problem.net
         total, times = np.zeros((rows, *outputs.shape[2:]), outputs.dtype), np.zeros(rows, int)
         for split, values in zip(folds, outputs, strict=True):
             total[split.test] += values[: len(split.test)]
             times[split.test] += 1
         times = np.where(times == 0, np.nan, times).astype(outputs.dtype)
-        return total / np.expand_dims(times, tuple(range(1, total.ndim)))
+        found, origin = total / np.expand_dims(times, tuple(range(1, total.ndim))), origin_of(net)
+        return found if origin is None else found + np.asarray(origin, np.float64)
 
 
 def held_out_scores(varied: Varied, params: Params, lanes: int) -> dict[str, np.ndarray]:
@@ -170,7 +172,7 @@ def _outputs(structure: Structure, swept: tuple[bool, ...], traced: list, params
     def one(traced: list, params: Params) -> jax.Array:
         problem, _ = merge(structure, traced)
         outputs = predict(problem.net, params, problem.validation, _ROWS)
-        return raw_outputs(problem.net, outputs)
+        return near_outputs(problem.net, outputs)
 
     return _by_lane(one, swept)(traced, params)
 

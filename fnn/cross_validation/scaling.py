@@ -9,8 +9,8 @@ import numpy as np
 
 from fnn._core.dataset import Dataset
 from fnn.cross_validation.folds import Split
-from fnn.networks.units import Scaling
-from fnn.scalers import Scaler
+from fnn.networks.units import Scaling, with_outputs_from
+from fnn.scalers import Scaler, stacked
 from fnn.sweeps.columns import marked
 from fnn.types import Network
 
@@ -33,6 +33,7 @@ def fitted_by_fold(
     data: Dataset,
     splits: Sequence[Split],
     shift: np.ndarray | None,
+    origin: np.ndarray | None,
     settings: int,
 ) -> Any:
     """The networks of all lanes, each with scalers fitted to the training rows of its fold.
@@ -43,6 +44,7 @@ def fitted_by_fold(
       data: All rows, in raw units.
       splits: Of the lanes of one setting.
       shift: What was subtracted from the x that the lanes get, if anything.
+      origin: The same of y.
       settings: How many there are.
     """
     found = {}
@@ -50,6 +52,8 @@ def fitted_by_fold(
         of_folds = [scaler.fitted(rows[split.train]) for split in splits]
         if shift is not None and name == "inputs":
             of_folds = [scaler.shifted(shift) for scaler in of_folds]
+        elif name == "outputs":
+            of_folds = [with_outputs_from(origin, scaler) for scaler in of_folds]
         tiled = jax.tree.map(lambda leaf: np.concatenate([leaf] * settings), stacked(of_folds))
         found[name] = marked(tiled)
     return dataclasses.replace(given, **found) if found else given
@@ -67,18 +71,3 @@ def _scalers(net: Any, data: Dataset) -> dict[str, tuple[Scaler, np.ndarray]]:
         for name, (scaler, rows) in pairs.items()
         if scaler is not None and len(scaler.shape) == 1
     }
-
-
-def stacked(scalers: Sequence[Any]) -> Any:
-    """Scalers of one kind and of one axis of features as one, with an axis of lanes first."""
-
-    def joined(*leaves: Any) -> np.ndarray:
-        # of fewer quantiles, the last one is repeated, which changes nothing
-        most = max(map(len, leaves))
-        padded = [
-            np.pad(leaf, [(0, most - len(leaf))] + [(0, 0)] * (leaf.ndim - 1), mode="edge")
-            for leaf in map(np.asarray, leaves)
-        ]
-        return np.stack(padded)
-
-    return jax.tree.map(joined, *scalers)

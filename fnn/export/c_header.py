@@ -7,18 +7,22 @@ import textwrap
 import numpy as np
 
 from fnn._core import checks
+from fnn.export.c_names import is_reserved
 from fnn.export.files import checked_path, write
 from fnn.export.formulas import Z, call
+from fnn.export.quantile_source import c_functions
 from fnn.export.source import Language, functions_for, literals, text_of
 from fnn.export.steps import (
     Affine,
     Elementwise,
+    FromShare,
     Normalize,
     Rescale,
     Residual,
     Softmax,
     Step,
     Steps,
+    ToShare,
     arrays_of,
     steps_of,
 )
@@ -26,16 +30,6 @@ from fnn.networks.mlp import MLP
 from fnn.types import Params
 
 __all__ = ["to_c"]
-
-_KEYWORDS = frozenset(
-    [
-        *["auto", "break", "case", "char", "const", "continue", "default", "do"],
-        *["double", "else", "enum", "extern", "float", "for", "goto", "if"],
-        *["inline", "int", "long", "register", "restrict", "return", "short", "signed"],
-        *["sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void"],
-        *["volatile", "while", "main"],
-    ]
-)
 
 
 def to_c(
@@ -55,13 +49,13 @@ def to_c(
     lengths of x and y, which must not overlap.
 
     Args:
-      net: An `mlp`. Activations are those that it takes by name, scalers those that are
-        linear. Neurons that are not active are left out, and dropout is off.
+      net: An `mlp`. Activations are those that it takes by name. Neurons that are not active
+        are left out, and dropout is off.
       params: Its parameters, finite. They are computed with in float, or in double, x and y
         too, if the network computes in float64.
       path: The file to write, whole or not at all; replaced if it is there. None: none.
-      name: Of the function, not one that `<math.h>` has; all other names in the header begin with
-        it.
+      name: Of the function: no keyword of C or C++, and nothing that `<math.h>` and other
+        standard headers declare, such as `exp` or `y0`. All other names begin with it.
       final: "softmax" or "sigmoid" makes probabilities of the outputs of a network that ends in
         logits. None: outputs are those of `net.apply`.
     Returns:
@@ -78,9 +72,9 @@ def to_c(
     """
     where = checked_path("to_c", path)
     is_text = isinstance(name, str)
-    rule = "name must be an identifier of C, of ASCII letters, and no keyword"
+    rule = "name must be an identifier of C, of ASCII letters, that C does not have"
     checks.require(is_text, "to_c", rule, repr(name), TypeError)
-    is_name = re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) and name not in _KEYWORDS
+    is_name = re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) and not is_reserved(name)
     checks.require(is_name, "to_c", rule, repr(name))
     text = _Writer(steps_of("to_c", net, params, final), name).text()
     write(where, text.encode())
@@ -124,11 +118,16 @@ class _Writer:
         narrow = network.dtype == np.float32
         self.real, self.suffix = ("float", "f") if narrow else ("double", "")
         infix = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
-        of_math = {"abs": "fabs", **{f: f for f in ("exp", "expm1", "log1p", "sqrt", "tanh")}}
+        of_math = {
+            "abs": "fabs",
+            **{f: f for f in ("exp", "expm1", "log", "log1p", "sqrt", "tanh")},
+        }
         operations = {
             **{operation: f"({{}} {sign} {{}})" for operation, sign in infix.items()},
             **{operation: f"{f}{self.suffix}({{}})" for operation, f in of_math.items()},
             "negative": "(-{})",
+            "less": "({} < {})",
+            "where": "({} ? {} : {})",
             "maximum": f"{name}_maximum({{}}, {{}})",
             "minimum": f"{name}_minimum({{}}, {{}})",
             "clip": f"{name}_clip({{}}, {{}}, {{}})",
@@ -160,6 +159,7 @@ class _Writer:
             if f"{self.name}_{operation}(" in made + body
         )
         arrays = [self.array(*found) for step in steps for found in arrays_of(step).items()]
+        quantiles = c_functions(steps, self.language, self.real)
         return _HEADER.format(
             name=self.name,
             upper=self.name.upper(),
@@ -167,7 +167,7 @@ class _Writer:
             outputs=self.network.outputs,
             real=self.real,
             weights="".join(arrays),
-            functions=comparing + made,
+            functions=comparing + made + quantiles,
             body=body,
         )
 
@@ -211,6 +211,12 @@ class _Writer:
                 text = text if factor is None else f"{text} * {prefix}{name}_factor[i]"
                 text = text if add is None else f"{text} + {prefix}{name}_add[i]"
                 return self.loop(f"{self.at}[i] = {text};")
+            case ToShare(name) | FromShare(name):
+                self.at = self.place(self.size, ends) if a == "x" else a
+                function = "to_share" if isinstance(step, ToShare) else "from_share"
+                tables = f"{prefix}{name}_values[i], {prefix}{name}_references"
+                count = len(step.references)
+                return self.loop(f"{self.at}[i] = {prefix}{function}({a}[i], {tables}, {count});")
             case Elementwise(name):
                 value = text_of(call(name, Z), self.language, f"{a}[i]")
                 return self.loop(f"{a}[i] = {value};")

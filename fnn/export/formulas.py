@@ -7,14 +7,10 @@ the first argument of a minimum or maximum.
 
 import dataclasses
 import math
+from functools import reduce
 from typing import Any
 
-import jax
-
-from fnn.activations import ACTIVATIONS
-from fnn.types import Activation
-
-__all__ = ["FORMULAS", "Expression", "Z", "call", "name_of"]
+__all__ = ["FORMULAS", "Expression", "Z", "call"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +53,47 @@ def call(operation: str, *arguments: Any) -> Expression:
 Z = Expression("z")
 """The argument of a formula."""
 
+
+def _polynomial(*coefficients: float) -> Expression:
+    """Of Z, the highest power first."""
+    first, second, *others = coefficients
+    return reduce(lambda value, other: value * Z + other, others, first * Z + second)
+
+
 _POSITIVE, _NEGATIVE = call("maximum", Z, 0.0), call("minimum", Z, 0.0)
 _DECAY = call("exp", -call("abs", Z))
 _ELU = _POSITIVE + call("expm1", _NEGATIVE)
+
+# Wichura 1988, Algorithm AS 241, Applied Statistics 37: PPND16, for shares of 1e-11 and more
+_FAR, _NEAR = call("sqrt", -call("log", Z)) - 1.6, call("normal_near", call("subtract", 0.5, Z))
+_NEAR_ABOVE = _polynomial(
+    *[2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457],
+    *[13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608],
+)
+_NEAR_BELOW = _polynomial(
+    *[5226.495278852854561, 28729.085735721942674, 39307.89580009271061, 21213.794301586595867],
+    *[5394.1960214247511077, 687.1870074920579083, 42.313330701600911252, 1.0],
+)
+_FAR_ABOVE = _polynomial(
+    *[7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177],
+    *[1.27045825245236838258, 3.64784832476320460504, 5.7694972214606914055],
+    *[4.6303378461565452959, 1.42343711074968357734],
+)
+_FAR_BELOW = _polynomial(
+    *[1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966],
+    *[0.14810397642748007459, 0.68976733498510000455, 1.6763848301838038494],
+    *[2.05319162663775882187, 1.0],
+)
+# Hart 1968, Computer Approximations, 5666, by way of West 2005, Wilmott magazine
+_TAIL_ABOVE = _polynomial(
+    *[0.0352624965998911, 0.700383064443688, 6.37396220353165, 33.912866078383],
+    *[112.079291497871, 221.213596169931, 220.206867912376],
+)
+_TAIL_BELOW = _polynomial(
+    *[0.0883883476483184, 1.75566716318264, 16.064177579207, 86.7807322029461],
+    *[296.564248779674, 637.333633378831, 793.826512519948, 440.413735824752],
+)
+_MINUS_SIGN = call("where", call("less", Z, 0.0), 1.0, -1.0)
 
 FORMULAS = {
     "relu": _POSITIVE,
@@ -87,15 +121,15 @@ FORMULAS = {
     + call("maximum", Z - 1.0, 0.0),
     "sparse_sigmoid": call("clip", Z + 1.0, 0.0, 2.0) / 2.0,
     "square": Z * Z,
+    # The normal distribution. A share is one below, > 0, or minus the one above, < 0, of which
+    # the lesser is given: the digits of a small one would be lost in those of a large one.
+    "normal_quantile": call("normal_distance", call("abs", Z)) * _MINUS_SIGN,
+    "normal_distance": call("where", call("less", Z, 0.075), call("normal_far", _FAR), _NEAR),
+    "normal_far": _FAR_ABOVE / _FAR_BELOW,
+    "normal_near": Z * call("normal_near_ratio", call("subtract", 0.180625, Z * Z)),
+    "normal_near_ratio": _NEAR_ABOVE / _NEAR_BELOW,
+    "normal_share": call("normal_tail", call("minimum", call("abs", Z), 6.0)) * _MINUS_SIGN,
+    "normal_tail": call("exp", Z * Z * -0.5) * (_TAIL_ABOVE / _TAIL_BELOW),
 }
-"""By name: the activations that are made element by element, and what these have in common."""
-
-_SAME = {"hard_swish": "hard_silu", "swish": "silu"}
-
-
-def name_of(sigma: Activation) -> str | None:
-    """The name of an activation of `mlp` or `jax.nn`; None for any other function."""
-    for name, known in ACTIVATIONS.items():
-        if sigma in (known, getattr(jax.nn, name, None)):
-            return _SAME.get(name, name)
-    return None
+"""By name: the activations that are made element by element, and what these have in common; and
+the normal distribution of a quantile scaler."""

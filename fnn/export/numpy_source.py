@@ -6,15 +6,18 @@ import numpy as np
 
 from fnn.export.files import checked_path, write
 from fnn.export.formulas import Z, call
+from fnn.export.quantile_source import numpy_functions
 from fnn.export.source import Language, functions_for, literals, text_of
 from fnn.export.steps import (
     Affine,
     Elementwise,
+    FromShare,
     Normalize,
     Rescale,
     Residual,
     Softmax,
     Step,
+    ToShare,
     arrays_of,
     steps_of,
 )
@@ -35,9 +38,11 @@ _OPERATIONS = {
     "clip": "np.clip({}, {}, {})",
     "exp": "np.exp({})",
     "expm1": "np.expm1({})",
+    "log": "np.log({})",
     "log1p": "np.log1p({})",
     "sqrt": "np.sqrt({})",
     "tanh": "np.tanh({})",
+    "less": "({} < {})",
 }
 
 
@@ -51,8 +56,8 @@ def to_numpy(
     copied and imported anywhere; a large network is better kept as ONNX.
 
     Args:
-      net: An `mlp`. Activations are those that it takes by name, scalers those that are
-        linear. Neurons that are not active are left out, and dropout is off.
+      net: An `mlp`. Activations are those that it takes by name. Neurons that are not active
+        are left out, and dropout is off.
       params: Its parameters, finite. They are computed with in float32, or in float64 if the
         network computes in float64.
       path: The file to write, whole or not at all; replaced if it is there. None: none.
@@ -76,7 +81,8 @@ def to_numpy(
     network = steps_of("to_numpy", net, params, final)
     dtype = f"np.{network.dtype}"
     digits = 9 if network.dtype == np.float32 else 17
-    language = Language(_OPERATIONS, _FUNCTION, "_", digits, "")
+    operations = _OPERATIONS | {"where": f"np.where({{}}, {{}}, {{}}).astype({dtype})"}
+    language = Language(operations, _FUNCTION, "_", digits, "")
     names = [step.name for step in network.steps if isinstance(step, Elementwise)]
     weights = [
         f"_{name} = np.array({literals(array, language, '[]')}, {dtype})\n"
@@ -90,7 +96,7 @@ def to_numpy(
         outputs=network.outputs,
         dtype=dtype,
         weights="".join(weights),
-        functions=functions_for(names, language),
+        functions=functions_for(names, language) + numpy_functions(network.steps),
         lines="\n    ".join(lines),
     )
     write(where, text.encode())
@@ -137,5 +143,9 @@ def _lines(step: Step, language: Language, keep: bool) -> list[str]:
                 "a = a - a.max(axis=-1, keepdims=True)",
                 f"a = a - np.log({total})" if log else f"a = np.exp(a) / {total}",
             ]
+        case ToShare(name):
+            return [f"a = _by_feature(_to_share, a, _{name}_values, _{name}_references)"]
+        case FromShare(name):
+            return [f"a = _by_feature(_from_share, a, _{name}_values, _{name}_references)"]
         case Residual():
             return ["a = a + before"]

@@ -5,17 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fnn._core.quantiles import LEAST
 from fnn.export.files import checked_path, write
 from fnn.export.formulas import FORMULAS, Expression, Z, call
 from fnn.export.steps import (
     Affine,
     Elementwise,
+    FromShare,
     Normalize,
     Rescale,
     Residual,
     Softmax,
     Step,
     Steps,
+    ToShare,
     steps_of,
 )
 from fnn.networks.mlp import MLP
@@ -41,11 +44,13 @@ _OPERATORS = {
     "minimum": "Min",
     "clip": "Clip",
     "exp": "Exp",
+    "less": "Less",
     "log": "Log",
     "sqrt": "Sqrt",
     "tanh": "Tanh",
     "sigmoid": "Sigmoid",
     "relu": "Relu",
+    "where": "Where",
 }
 # those that it computes in float32 only, with their attributes
 _IN_FLOAT32 = {
@@ -76,8 +81,8 @@ def to_onnx(
     checked by `onnx.checker`.
 
     Args:
-      net: An `mlp`. Activations are those that it takes by name, scalers those that are
-        linear. Neurons that are not active are left out, and dropout is off.
+      net: An `mlp`. Activations are those that it takes by name. Neurons that are not active
+        are left out, and dropout is off.
       params: Its parameters, finite. They are computed with in float32, or in float64, x and y
         too, if the network computes in float64.
       path: The file to write, whole or not at all; replaced if it is there. None: none.
@@ -166,6 +171,10 @@ class _Graph:
                         self.at = self.node(operator, self.at, *constant)
             case Elementwise(name):
                 self.at = self.value(call(name, Z), self.at)
+            case ToShare():
+                self.to_share(step)
+            case FromShare():
+                self.from_share(step)
             case Residual():
                 self.at = self.node("Add", self.at, self.before)
             case Softmax(log):
@@ -180,11 +189,78 @@ class _Graph:
         constants = self.constant(given)
         self.at = self.node("LayerNormalization", self.at, *constants, axis=-1, epsilon=1e-5)
 
+    def to_share(self, step: ToShare) -> None:
+        """The nodes from values to shares."""
+        node, x = self.node, self.at
+        one, half, least, most = map(self.number, (1.0, 0.5, LEAST, -LEAST))
+        below, above = [], []
+        for compare in ("GreaterOrEqual", "Greater"):  # of equal values, the highest and the lowest
+            low, high, from_share, to_share = self.piece(step, compare, x, f"{step.name}_values")
+            part = node("Div", node("Sub", x, low), self.one_for_zero(node("Sub", high, low)))
+            share = node("Sub", to_share, from_share)
+            rest = node("Mul", node("Sub", one, part), share)
+            below.append(node("Add", from_share, node("Mul", part, share)))
+            above.append(node("Add", node("Sub", one, to_share), rest))
+        below, above = (node("Mul", node("Add", *both), half) for both in (below, above))
+        is_low = node("LessOrEqual", below, above)
+        above = node("Neg", node("Max", above, least))
+        share = node("Where", is_low, node("Max", below, least), above)
+        first, last = self.ends(step)
+        share = node("Where", node("GreaterOrEqual", x, last), most, share)
+        self.at = node("Where", node("LessOrEqual", x, first), least, share)
+
+    def from_share(self, step: FromShare) -> None:
+        """The nodes from shares to values."""
+        node, one = self.node, self.number(1.0)
+        is_low = node("Greater", self.at, self.number(0.0))
+        tail = node("Abs", self.at)
+        below = node("Where", is_low, tail, node("Sub", one, tail))
+        found = self.piece(step, "GreaterOrEqual", below, f"{step.name}_references")
+        low, high, from_share, to_share = found
+        start = node("Where", is_low, from_share, node("Sub", one, to_share))
+        width = self.one_for_zero(node("Sub", to_share, from_share))
+        part = node("Div", node("Sub", tail, start), width)
+        part = node("Where", is_low, part, node("Sub", one, part))
+        value = node("Add", low, node("Mul", part, node("Sub", high, low)))
+        end = node("Where", is_low, *self.ends(step))
+        self.at = node("Where", node("Less", tail, self.number(LEAST)), end, value)
+
+    def piece(self, step: ToShare | FromShare, compare: str, x: str, among: str) -> tuple[str, ...]:
+        """The values and the references at both ends of the piece of the table that has x."""
+        node, name = self.node, step.name
+        features, size = step.values.shape
+        tables = {f"{name}_values": step.values, f"{name}_references": step.references}
+        values, references = self.constant(tables)
+        (rows,) = self.constant({f"{name}_rows": size * np.arange(features)})
+        (last_axis,) = self.constant({"last_axis": np.array([-1])})
+        first, last = (self.constant({f"index_{i}": np.array(i)})[0] for i in (1, size - 1))
+        found = node(compare, node("Unsqueeze", x, last_axis), among)
+        count = node("ReduceSum", node("Cast", found, to=7), last_axis, keepdims=0)  # int64
+        after = node("Clip", count, first, last)
+        before = node("Sub", after, first)
+        values = node("Reshape", values, last_axis)  # to one axis
+        ends = [node("Gather", values, node("Add", place, rows)) for place in (before, after)]
+        shares = [node("Gather", references, place) for place in (before, after)]
+        return (*ends, *shares)
+
+    def ends(self, step: ToShare | FromShare) -> tuple[str, ...]:
+        """The least and the largest value of each feature."""
+        least, largest = step.values[:, 0], step.values[:, -1]
+        return self.constant({f"{step.name}_least": least, f"{step.name}_largest": largest})
+
+    def one_for_zero(self, width: str) -> str:
+        """A width to divide by."""
+        one = self.number(1.0)
+        return self.node("Where", self.node("Greater", width, self.number(0.0)), width, one)
+
+    def number(self, value: float) -> str:
+        """The name of a number."""
+        return self.constant({f"number_{value}": np.asarray(value, self.network.dtype)})[0]
+
     def value(self, expression: Any, z: str) -> str:
         """The name of the value of an expression of z."""
         if not isinstance(expression, Expression):
-            number = np.asarray(expression, self.network.dtype)
-            return self.constant({f"number_{expression}": number})[0]
+            return self.number(expression)
         operation = expression.operation
         if operation == "z":
             return z

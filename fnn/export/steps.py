@@ -7,19 +7,22 @@ import numpy as np
 
 from fnn._core import checks
 from fnn._core.dtypes import at_least_float32
-from fnn.export.formulas import FORMULAS, name_of
+from fnn.activations import name_of
+from fnn.export.formulas import FORMULAS
 from fnn.networks.mlp import MLP
-from fnn.scalers import MinMaxScaler, RobustScaler, Scaler, StandardScaler
+from fnn.scalers import Scaler
 from fnn.types import Network, Params
 
 __all__ = [
     "Affine",
     "Elementwise",
+    "FromShare",
     "Normalize",
     "Rescale",
     "Residual",
     "Softmax",
     "Steps",
+    "ToShare",
     "arrays_of",
     "checked_final",
     "checked_params",
@@ -63,11 +66,34 @@ class Softmax(NamedTuple):
     log: bool
 
 
+class ToShare(NamedTuple):
+    """To the share of rows below, > 0, or minus the one above, < 0, of which the lesser is given.
+
+    What is at or beyond an end gets `LEAST` as its share. Equal values get the mean of theirs.
+    """
+
+    name: str
+    values: np.ndarray
+    """The quantiles of each feature, `(features, quantiles)`, ascending; two or more."""
+    references: np.ndarray
+    """The shares of rows below them, `(quantiles,)`, from 0 to 1."""
+
+
+class FromShare(NamedTuple):
+    """From such a share to the quantile, which is an end where the share is below `LEAST`."""
+
+    name: str
+    values: np.ndarray
+    references: np.ndarray
+
+
 class Residual(NamedTuple):
     """Adds what entered the last affine step."""
 
 
-Step: TypeAlias = Affine | Rescale | Normalize | Elementwise | Softmax | Residual
+Step: TypeAlias = (
+    Affine | Rescale | Normalize | Elementwise | Softmax | ToShare | FromShare | Residual
+)
 
 
 class Steps(NamedTuple):
@@ -182,26 +208,27 @@ def _activation(function: str, name: str, sigma: Any, features: int) -> list[Ste
 def _scaling(
     function: str, name: str, scaler: Scaler | None, dtype: np.dtype, *, inverse: bool
 ) -> list[Step]:
-    """A scaler as a step, its numbers formed in float64."""
+    """A scaler as steps, its numbers formed in float64."""
     if scaler is None:
         return []
-    low: Any = 0.0
-    high: Any = 1.0
-    if isinstance(scaler, MinMaxScaler):
-        location = scaler.minimum
-        low, high = np.asarray(scaler.feature_range, np.float64)
-    elif isinstance(scaler, StandardScaler):
-        location = scaler.mean
-    elif isinstance(scaler, RobustScaler):
-        location = scaler.median
-    else:
-        rule = f"{name} must be scaled linearly (to_stablehlo takes every scaler)"
-        raise ValueError(f"{function}: {rule}; got {type(scaler).__name__}")
-    location, scale = np.asarray(location, np.float64), np.asarray(scaler.scale, np.float64)
-    scale = scale / (high - low)
-    low = np.full_like(location, low)
-    given = (low, scale, location) if inverse else (location, 1 / scale, low)
+    linear = scaler.affine()
+    if linear is None:
+        return _by_quantiles(name, scaler, dtype, inverse=inverse)
+    centre, factor, offset = linear
+    given = (offset, 1 / factor, centre) if inverse else (centre, factor, offset)
     subtract, factor, add = (values.astype(dtype) for values in given)
     zero = np.zeros_like(subtract)
     absent = [np.array_equal(values, zero) for values in (subtract, add)]
     return [Rescale(name, None if absent[0] else subtract, factor, None if absent[1] else add)]
+
+
+def _by_quantiles(name: str, scaler: Any, dtype: np.dtype, *, inverse: bool) -> list[Step]:
+    """A `QuantileScaler` as steps."""
+    # two quantiles at least; to repeat one changes nothing
+    again = (0, max(0, 2 - len(np.asarray(scaler.references))))
+    values = np.pad(np.asarray(scaler.values), [again, (0, 0)], mode="edge")
+    references = np.pad(np.asarray(scaler.references), again, mode="edge")
+    tables = np.ascontiguousarray(values.T, dtype), references.astype(dtype)
+    if inverse:
+        return [Elementwise("normal_share"), FromShare(name, *tables)]
+    return [ToShare(name, *tables), Elementwise("normal_quantile")]

@@ -4,18 +4,9 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from fnn.activations import ACTIVATIONS
+from fnn.activations import ACTIVATIONS, name_of
 from fnn.types import Activation
-
-# by function, those of jax.nn included
-_NAMES: dict[Any, str] = {}
-for _name, _function in ACTIVATIONS.items():
-    _NAMES.setdefault(_function, _name)  # the first of two names
-    if hasattr(jax.nn, _name):
-        _NAMES.setdefault(getattr(jax.nn, _name), _NAMES[_function])
-_NAMES[jnp.tanh] = "tanh"
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -53,11 +44,6 @@ def option_of(sigma: Activation) -> tuple[str, float] | None:
         return sigma.name, sigma.value
     name = name_of(sigma)
     return (name, _DEFAULTS[name][1]) if name in _DEFAULTS else None
-
-
-def name_of(sigma: Activation) -> str | None:
-    """The name that `mlp` takes, or None."""
-    return _NAMES.get(sigma)
 
 
 def known(sigma: Any) -> Any:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from fnn._core import checks
-from fnn.activations import ACTIVATIONS
-from fnn.interop.functions import EXACT_GELU, Variant, name_of, option_of, shown, with_option
+from fnn.activations import ACTIVATIONS, name_of
+from fnn.interop.functions import EXACT_GELU, Variant, option_of, shown, with_option
 from fnn.interop.network import network_of
 from fnn.interop.steps import (
     EPSILON,

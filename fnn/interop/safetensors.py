@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn._core import checks
-from fnn.activations import ACTIVATIONS
+from fnn.activations import ACTIVATIONS, name_of
 from fnn.files.archive import CheckpointError, saved_whole
-from fnn.interop.functions import Variant, name_of, shown
+from fnn.interop.functions import Variant, shown
 from fnn.interop.steps import library
 from fnn.networks.mlp import MLP, Layer, mlp
 from fnn.scalers import MinMaxScaler, QuantileScaler, RobustScaler, Scaler, StandardScaler

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fnn._core import checks
-from fnn.activations import ACTIVATIONS
-from fnn.interop.functions import name_of, shown
+from fnn.activations import ACTIVATIONS, name_of
+from fnn.interop.functions import shown
 from fnn.interop.network import network_of
 from fnn.interop.steps import (
     Affine,

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn._core import checks
-from fnn.interop.functions import name_of
+from fnn.activations import name_of
 from fnn.networks.mlp import MLP
 from fnn.scalers import Scaler, StandardScaler
 from fnn.types import Activation, Params
@@ -199,14 +199,12 @@ def steps_of(function: str, net: Any, params: Params) -> list[Step]:
 
 
 def _affine_of(function: str, name: str, scaler: Scaler, dtype: np.dtype) -> Affine:
-    found = type(scaler).__name__
-    rule = f"{name} must be scaled by a factor and a summand"
-    fields = [np.asarray(getattr(scaler, field), np.float64) for field in scaler._by_feature]
-    checks.require(len(fields) == 2, function, rule, f"a {found}")
     rule = f"the scaler of {name} must be that of one network"
-    checks.require(fields[0].ndim == 1, function, rule, f"shape {scaler.shape}")
+    checks.require(len(scaler.shape) == 1, function, rule, f"shape {scaler.shape}")
+    linear = scaler.affine()
+    if linear is None:
+        rule = f"{name} must be scaled by a factor and a summand"
+        raise ValueError(f"{function}: {rule}; got a {type(scaler).__name__}")
     rule = f"with a scaler of {name}, parameters must be float32 or float64"
     checks.require(dtype.itemsize >= 4, function, rule, dtype)
-    centre, scale = fields
-    low, high = np.asarray(getattr(scaler, "feature_range", (0.0, 1.0)), np.float64)
-    return affine(centre, (high - low) / scale, np.full_like(centre, low))
+    return Affine(*linear)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from fnn._core import checks
-from fnn.activations import ACTIVATIONS
-from fnn.interop.functions import EXACT_GELU, name_of, option_of, shown, with_option
+from fnn.activations import ACTIVATIONS, name_of
+from fnn.interop.functions import EXACT_GELU, option_of, shown, with_option
 from fnn.interop.network import network_of
 from fnn.interop.state_dict import with_state
 from fnn.interop.steps import (

@@ -24,6 +24,12 @@ def higher_is_better(answer: bool | None) -> Callable[[F], F]:
     return mark
 
 
+def ignores_origin(metric: F) -> F:
+    """Decorator: the metric is the same of outputs and targets less a constant."""
+    metric.ignores_origin = True  # pyright: ignore[reportFunctionMemberAccess]
+    return metric
+
+
 def checked_outputs(function: str, outputs: Any) -> Array:
     """Outputs `(rows, out)`, floating, with at least one row; `(rows,)` are one column."""
     outputs = checks.numbers(function, "outputs", outputs)

@@ -11,12 +11,14 @@ from fnn.metrics.common import (
     checked_outputs,
     checked_weights,
     higher_is_better,
+    ignores_origin,
     mean,
     ratio_or,
 )
 from fnn.types import Array
 
 
+@ignores_origin
 @higher_is_better(False)
 def mean_absolute_error(
     outputs: ArrayLike, targets: Any, weights: Any = None, *, multioutput: str = "uniform_average"
@@ -46,6 +48,7 @@ def mean_absolute_error(
     return _over_outputs("mean_absolute_error", multioutput, errors)
 
 
+@ignores_origin
 @higher_is_better(False)
 def mean_squared_error(
     outputs: ArrayLike, targets: Any, weights: Any = None, *, multioutput: str = "uniform_average"
@@ -73,6 +76,7 @@ def mean_squared_error(
     return _over_outputs("mean_squared_error", multioutput, errors)
 
 
+@ignores_origin
 @higher_is_better(False)
 def root_mean_squared_error(
     outputs: ArrayLike, targets: Any, weights: Any = None, *, multioutput: str = "uniform_average"
@@ -101,6 +105,7 @@ def root_mean_squared_error(
     return _over_outputs("root_mean_squared_error", multioutput, errors)
 
 
+@ignores_origin
 @higher_is_better(True)
 def r2(
     outputs: ArrayLike, targets: Any, weights: Any = None, *, multioutput: str = "uniform_average"

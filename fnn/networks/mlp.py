@@ -372,8 +372,9 @@ def mlp(
       outputs: For regression, a scaler of `out` targets, such as `standard_scaler(y)`: `apply`
         returns raw units, by its `inverse`. Losses are of scaled ones, so of the last layer's
         outputs and of scaled targets, wherever one is measured ("validation_loss", a loss as a
-        metric); metrics see raw units. Targets are given raw everywhere. Traced as `inputs`;
-        None: outputs are those of the last layer.
+        metric); metrics see raw units. Targets are given raw everywhere, and where float32 would
+        lose digits of their spread, `fit` and its like subtract a constant as from x. Traced as
+        `inputs`; None: outputs are those of the last layer.
       embeddings: Of columns that hold codes of categories, `{column: (categories, width)}`: code
         c, from 0 to categories - 1, becomes row c of a table `(categories, width)` of parameters,
         standard normal at first. These vectors follow the other columns; a scaler of `inputs`

@@ -78,13 +78,13 @@ def checked_problem(
     _check_one_run(function, "stop", stop)
 
     metrics = checked_metrics(function, net, {} if metrics is None else metrics)
+    check_outputs_suit(function, net, loss)
     net, (data, validation), _ = centred(net, data, validation)
     data = dataset(function, "data", data)
     batch_size = checks.count(function, "batch_size", batch_size)
     accumulate = checked_parts(function, "batch_size", batch_size, accumulate)
     # all rows, and padding where they cannot be cut into parts
     batch_size = min(batch_size, -(-data.rows // accumulate) * accumulate)
-    check_outputs_suit(function, net, loss)
     params = shapes_of(function, _first_params, (net,))
     records = {"loss": check_loss(function, net, params, selected_shapes(data), loss)}
     measures = {}

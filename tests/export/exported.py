@@ -42,6 +42,9 @@ OPTIONS = {
     "robust scalers": lambda: fnn.mlp(
         (4, 6, 3), inputs=fnn.robust_scaler(X), outputs=fnn.robust_scaler(Y)
     ),
+    "quantile scalers": lambda: fnn.mlp(
+        (4, 6, 3), inputs=fnn.quantile_scaler(X), outputs=fnn.quantile_scaler(Y, quantiles=3)
+    ),
     "scaler and one layer": lambda: fnn.mlp((4, 3), inputs=fnn.min_max_scaler(X)),
     "all": lambda: fnn.mlp(
         (4, 6, 6, 3),

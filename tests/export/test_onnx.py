@@ -1,5 +1,8 @@
 """The graph is one that a reader of it would have drawn."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from exported import OPTIONS, X, params_of
@@ -24,6 +27,16 @@ def test_a_layer_is_a_gemm_and_its_activation():
         *["Gemm", "LayerNormalization", "Sigmoid", "Mul", "Add"],
         *["Gemm", "Softmax"],
     ]
+
+
+def test_the_drawing_on_the_page_shows_the_graph():
+    net = fnn.mlp((4, 16, 3), activation="gelu", norm="layer", inputs=fnn.standard_scaler(X))
+    graph = export.to_onnx(net, params_of(net), final="softmax").graph
+    names = [constant.name for constant in graph.initializer]
+    page = Path(__file__).parents[2] / "docs" / "drawings" / "onnx.svg"
+    drawn = re.findall(r'class="code"[^>]*>([^<]+)<', page.read_text())
+    assert [word for word in drawn if word[0].isupper()] == [node.op_type for node in graph.node]
+    assert [word for word in drawn if "_" in word] == names
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
 import os
 import re
+import shutil
+import subprocess
 import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exported import FORMS, FUNCTIONS, OPTIONS, X, Y, params_of
+from exported import FORMS, FUNCTIONS, OPTIONS, Y, compiled, params_of
 
 import fnn
 from fnn import export
@@ -32,14 +34,6 @@ WITHOUT_COUNTERPART = {
     "the last one": (
         fnn.mlp((4, 6, 3), output=mine),
         "the activation of layer_1 must be one that mlp takes by name; got 'mine'",
-    ),
-    "a quantile scaler": (
-        fnn.mlp((4, 6, 3), inputs=fnn.quantile_scaler(X)),
-        "inputs must be scaled linearly (to_stablehlo takes every scaler); got QuantileScaler",
-    ),
-    "one of outputs": (
-        fnn.mlp((4, 6, 3), outputs=fnn.quantile_scaler(Y)),
-        "outputs must be scaled linearly (to_stablehlo takes every scaler); got QuantileScaler",
     ),
     "embeddings": (
         fnn.mlp((4, 6, 3), embeddings={0: (5, 2)}),
@@ -129,6 +123,37 @@ def test_tracers_are_refused(form):
 def test_the_name_of_a_function_of_c_must_be_one(name):
     with pytest.raises((ValueError, TypeError), match=r"^to_c: name must be an identifier of C"):
         export.to_c(NET, PARAMS, name=name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["exp", "tanhf", "lgammal", "y0", "NAN", "float_t", "main", "class", "puts", "bool", "M_PI"],
+)
+def test_a_name_that_c_has_is_refused(name):
+    with pytest.raises(ValueError, match=r"^to_c: name must be .* that C does not have; got"):
+        export.to_c(NET, PARAMS, name=name)
+
+
+@pytest.mark.parametrize("name", ["network", "exponent", "y2", "Exp", "tanh_", "valve", "toaster"])
+def test_other_names_are_taken_and_compile(name, tmp_path):
+    export.to_c(NET, PARAMS, tmp_path / "net.h", name=name)
+    (tmp_path / "net.c").write_text('#include "net.h"\n')
+    compiled(tmp_path, "-Wno-unused", "-c", "net.c")
+
+
+def test_all_that_the_system_s_header_of_mathematics_declares_is_refused(tmp_path):
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    (tmp_path / "math.c").write_text("#include <math.h>\n")
+    done = subprocess.run(
+        [compiler, "-E", "math.c"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    declared = set(re.findall(r"\b([a-z]\w*) \((?:double|float|long double)\b", done.stdout))
+    assert len(declared) > 100
+    for name in declared - {"__attribute__"}:
+        with pytest.raises(ValueError, match="that C does not have"):
+            export.to_c(NET, PARAMS, name=name)
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,8 @@ CALLS = OF_FUNCTIONS | {
         {
             "frame": Kind(
                 Made(lambda: pandas.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})),
-                junk() | {"a list of rows": [[1.0, 2.0]], "a dict": {"a": [1.0]}},
+                junk()
+                | {"a list of rows": [[1.0, 2.0]], "a dict of numbers": {"a": 1.0, "b": 2.0}},
             ),
             "target": optional(Kind("b", {"a number": 1, "another name": "c", "bytes": b"b"})),
             "task": optional(word("classification")),
