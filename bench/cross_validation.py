@@ -22,8 +22,8 @@ from bench.measure import in_turns
 from bench.rows import OURS, Row, entries, text
 
 SCIKIT_LEARN, SKORCH = "scikit-learn, 2", "skorch, 2"
-# times as fast in a fresh process
-_FRESH = 2.5
+# what is timed of scikit-learn and of ours where nothing is cross-validated
+_ONE_FIT = "one fit of an estimator"
 
 
 class Work(NamedTuple):
@@ -39,11 +39,18 @@ class Work(NamedTuple):
     batch_size: int
     targets: dict[str, float]
     """How many times as fast we want to be, warm."""
+    fresh: dict[str, float]
+    """The same in a fresh process."""
 
 
 WORKS = {
-    "digits": Work("load_digits", (64,), 5, 20, 20, 32, {SCIKIT_LEARN: 20, SKORCH: 40}),
-    "iris": Work("load_iris", (16,), "leave_one_out", 1, 50, 32, {SCIKIT_LEARN: 250}),
+    "digits": Work(
+        "load_digits", (64,), 5, 20, 20, 32, {SCIKIT_LEARN: 20, SKORCH: 40}, {SCIKIT_LEARN: 2.5}
+    ),
+    "iris": Work("load_iris", (16,), "leave_one_out", 1, 50, 32, {SCIKIT_LEARN: 250}, {}),
+    "estimator": Work(
+        "load_digits", (64,), _ONE_FIT, 1, 20, 32, {SCIKIT_LEARN: 4}, {SCIKIT_LEARN: 1 / 1.6}
+    ),
 }
 
 
@@ -65,6 +72,13 @@ def _ours(work: Work, x: np.ndarray, y: np.ndarray) -> Callable[[], float]:
 
     import fnn
 
+    if work.folds == _ONE_FIT:
+        from fnn.sklearn import FNNClassifier
+
+        model = FNNClassifier(work.hidden, batch_size=work.batch_size, max_iter=work.epochs,
+                              learning_rate_init=float(_rates(work)[0]), n_iter_no_change=None,
+                              random_state=0)  # fmt: skip
+        return lambda: float(model.fit(x, y).score(x, y))
     net = fnn.mlp((x.shape[1], *work.hidden, int(y.max()) + 1))
 
     def run() -> float:
@@ -102,6 +116,9 @@ def _scikit_learn(work: Work, x: np.ndarray, y: np.ndarray) -> Callable[[], floa
         work.hidden, batch_size=work.batch_size, max_iter=work.epochs, alpha=0, tol=0,
         n_iter_no_change=work.epochs, random_state=0,
     )  # fmt: skip
+    if work.folds == _ONE_FIT:
+        model.set_params(learning_rate_init=float(_rates(work)[0]))
+        return lambda: float(model.fit(x, y).score(x, y))
     return _search(work, model, "learning_rate_init", x, y)
 
 
@@ -122,15 +139,17 @@ def _skorch(work: Work, x: np.ndarray, y: np.ndarray) -> Callable[[], float]:
     return _search(work, model, "lr", x, y.astype(np.int64))
 
 
-def peers() -> list[str]:
+def peers(work: Work) -> list[str]:
     """Those that are installed."""
+    if work.folds == _ONE_FIT:
+        return [OURS, SCIKIT_LEARN]
     has_skorch = importlib.util.find_spec("skorch") and importlib.util.find_spec("torch")
     return [OURS, SCIKIT_LEARN, *([SKORCH] if has_skorch else [])]
 
 
 def warm(name: str, work: Work, rounds: int) -> Row:
     """Second and later calls in one process."""
-    runs = {peer: prepared(peer, work) for peer in peers()}
+    runs = {peer: prepared(peer, work) for peer in peers(work)}
     figures = {peer: {"accuracy": run()} for peer, run in runs.items()}  # compiles, too
 
     def timed(run: Callable[[], float]) -> float:
@@ -140,6 +159,8 @@ def warm(name: str, work: Work, rounds: int) -> Row:
 
     samples = in_turns({p: lambda run=run: timed(run) for p, run in runs.items()}, rounds)
     title = f"{name}: {work.settings} settings, folds {work.folds}, {work.epochs} epochs"
+    if work.folds == _ONE_FIT:
+        title = f"digits: {_ONE_FIT}, {work.epochs} epochs"
     return Row(f"cross-validation/{name}", title, "s", entries(samples, figures, {}), work.targets)
 
 
@@ -153,10 +174,9 @@ def fresh(name: str, work: Work, rounds: int) -> Row:
         subprocess.run(command, check=True, cwd=Path(__file__).parent.parent)
         return time.perf_counter() - start
 
-    samples = in_turns({peer: lambda peer=peer: timed(peer) for peer in peers()[:2]}, rounds)
+    samples = in_turns({peer: lambda peer=peer: timed(peer) for peer in peers(work)[:2]}, rounds)
     title = f"{name}, in a fresh process"
-    wanted = {SCIKIT_LEARN: _FRESH} if name == "digits" else {}
-    return Row(f"cross-validation/{name}/fresh", title, "s", entries(samples, {}, {}), wanted)
+    return Row(f"cross-validation/{name}/fresh", title, "s", entries(samples, {}, {}), work.fresh)
 
 
 def main() -> None:
@@ -176,7 +196,8 @@ def main() -> None:
     rounds = 1 if options.quick else options.rounds
     for name, work in WORKS.items():
         if options.quick:
-            work = work._replace(epochs=2, settings=min(2, work.settings), folds=3)
+            folds = work.folds if work.folds == _ONE_FIT else 3
+            work = work._replace(epochs=2, settings=min(2, work.settings), folds=folds)
         print(text(warm(name, work, rounds)), flush=True)
         print(text(fresh(name, work, rounds)), flush=True)
 
