@@ -15,6 +15,7 @@ from fnn.export.source import Language, functions_for, literals, text_of
 from fnn.export.steps import (
     Affine,
     Elementwise,
+    Embed,
     FromShare,
     Normalize,
     Rescale,
@@ -204,6 +205,8 @@ class _Writer:
                     "}",
                     f"{self.at}[i] = sum;",
                 )
+            case Embed():
+                return self.embed(step)
             case Rescale(name, subtract, factor, add):
                 self.at = self.place(self.size, ends) if a == "x" else a
                 text = f"{a}[i]"
@@ -241,6 +244,30 @@ class _Writer:
                     *self.loop(f"{a}[i] -= largest;", f"sum += {exp};"),
                     *self.loop(f"{a}[i] {result};"),
                 )
+
+    def embed(self, step: Embed) -> list[str]:
+        """The statements of embeddings, from the values at hand and the codes in x."""
+        a, self.size = self.at, step.features
+        self.at = self.place(self.size, ends=False)
+        lines, first = [], 0
+        for run in step.others:
+            copied = f"{self.at}[{first} + i] = {a}[{run.start} + i];"
+            lines += _block(f"for (int i = 0; i < {len(run)}; ++i) {{", copied)
+            first += len(run)
+        for index, (column, table) in enumerate(zip(step.columns, step.tables, strict=True)):
+            categories, width = table.shape
+            is_code = f"code >= 0 && code < {categories} && code == floor{self.suffix}(code)"
+            row = f"{self.name}_{step.name}_{index}[known ? (int)code : 0][i]"
+            lines += _block(
+                "{",
+                f"const {self.real} code = x[{column}];",
+                f"const int known = {is_code};",
+                f"for (int i = 0; i < {width}; ++i) {{",
+                f"    {self.at}[{first} + i] = known ? {row} : ({self.real})NAN;",
+                "}",
+            )
+            first += width
+        return lines
 
 
 def _block(opening: str, *statements: str) -> list[str]:

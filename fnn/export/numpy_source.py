@@ -11,6 +11,7 @@ from fnn.export.source import Language, functions_for, literals, text_of
 from fnn.export.steps import (
     Affine,
     Elementwise,
+    Embed,
     FromShare,
     Normalize,
     Rescale,
@@ -95,6 +96,7 @@ def to_numpy(
         inputs=network.inputs,
         outputs=network.outputs,
         dtype=dtype,
+        given="x = a" if any(isinstance(step, Embed) for step in network.steps) else "a",
         weights="".join(weights),
         functions=functions_for(names, language) + numpy_functions(network.steps),
         lines="\n    ".join(lines),
@@ -110,7 +112,7 @@ import numpy as np
 {weights}{functions}
 
 def apply(x):
-    a = np.asarray(x, {dtype})
+    {given} = np.asarray(x, {dtype})
     {lines}
     return a
 '''
@@ -143,6 +145,16 @@ def _lines(step: Step, language: Language, keep: bool) -> list[str]:
                 "a = a - a.max(axis=-1, keepdims=True)",
                 f"a = a - np.log({total})" if log else f"a = np.exp(a) / {total}",
             ]
+        case Embed(name, others, columns, tables):
+            lines = [f"parts = [{', '.join(f'a[..., {r.start}:{r.stop}]' for r in others)}]"]
+            for index, (column, table) in enumerate(zip(columns, tables, strict=True)):
+                lines += [
+                    f"codes = x[..., {column}, None]",
+                    f"known = (codes >= 0) & (codes < {len(table)}) & (codes == np.floor(codes))",
+                    f"rows = _{name}_{index}[np.where(known, codes, 0)[..., 0].astype(int)]",
+                    f"parts.append(np.where(known, rows, np.{table.dtype}(np.nan)))",
+                ]
+            return [*lines, "a = np.concatenate(parts, axis=-1)"]
         case ToShare(name):
             return [f"a = _by_feature(_to_share, a, _{name}_values, _{name}_references)"]
         case FromShare(name):

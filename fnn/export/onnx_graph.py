@@ -11,6 +11,7 @@ from fnn.export.formulas import FORMULAS, Expression, Z, call
 from fnn.export.steps import (
     Affine,
     Elementwise,
+    Embed,
     FromShare,
     Normalize,
     Rescale,
@@ -169,6 +170,8 @@ class _Graph:
                     if values is not None:
                         constant = self.constant({f"{name}_{field}": values})
                         self.at = self.node(operator, self.at, *constant)
+            case Embed():
+                self.embed(step)
             case Elementwise(name):
                 self.at = self.value(call(name, Z), self.at)
             case ToShare():
@@ -188,6 +191,27 @@ class _Graph:
             given = {f"{after.name}_{field}": a for field, a in arrays.items() if a is not None}
         constants = self.constant(given)
         self.at = self.node("LayerNormalization", self.at, *constants, axis=-1, epsilon=1e-5)
+
+    def embed(self, step: Embed) -> None:
+        """The nodes of embeddings, from the values at hand and the codes in x."""
+        node, parts = self.node, []
+        zero, nan = self.number(0.0), self.number(np.nan)
+        (last_axis,) = self.constant({"last_axis": np.array([-1])})
+        if step.others:
+            columns = np.array([column for run in step.others for column in run])
+            (columns,) = self.constant({"columns": columns})
+            parts.append(node("Gather", self.at, columns, axis=1))
+        for index, (column, table) in enumerate(zip(step.columns, step.tables, strict=True)):
+            given = {f"index_{column}": np.array(column), f"{step.name}_{index}": table}
+            place, rows = self.constant(given)
+            codes = node("Gather", "x", place, axis=1)
+            is_least = node("GreaterOrEqual", codes, zero)
+            is_most = node("Less", codes, self.number(float(len(table))))
+            is_whole = node("Equal", codes, node("Floor", codes))
+            known = node("And", node("And", is_least, is_most), is_whole)
+            row = node("Gather", rows, node("Cast", node("Where", known, codes, zero), to=7))
+            parts.append(node("Where", node("Unsqueeze", known, last_axis), row, nan))
+        self.at = node("Concat", *parts, axis=1)
 
     def to_share(self, step: ToShare) -> None:
         """The nodes from values to shares."""

@@ -16,6 +16,7 @@ from fnn.types import Network, Params
 __all__ = [
     "Affine",
     "Elementwise",
+    "Embed",
     "FromShare",
     "Normalize",
     "Rescale",
@@ -66,6 +67,26 @@ class Softmax(NamedTuple):
     log: bool
 
 
+class Embed(NamedTuple):
+    """To the other columns, and after them the vectors of the codes that x has in some columns.
+
+    A code that is not in the table gets NaN.
+    """
+
+    name: str
+    others: tuple[range, ...]
+    """The columns without codes, in runs."""
+    columns: tuple[int, ...]
+    """Those with codes."""
+    tables: tuple[np.ndarray, ...]
+    """`(categories, width)` for each of these."""
+
+    @property
+    def features(self) -> int:
+        """The columns of the result."""
+        return sum(map(len, self.others)) + sum(table.shape[1] for table in self.tables)
+
+
 class ToShare(NamedTuple):
     """To the share of rows below, > 0, or minus the one above, < 0, of which the lesser is given.
 
@@ -92,7 +113,7 @@ class Residual(NamedTuple):
 
 
 Step: TypeAlias = (
-    Affine | Rescale | Normalize | Elementwise | Softmax | ToShare | FromShare | Residual
+    Affine | Embed | Rescale | Normalize | Elementwise | Softmax | ToShare | FromShare | Residual
 )
 
 
@@ -108,6 +129,8 @@ class Steps(NamedTuple):
 
 def arrays_of(step: Step) -> dict[str, np.ndarray]:
     """The arrays of a step by name."""
+    if isinstance(step, Embed):
+        return {f"{step.name}_{index}": table for index, table in enumerate(step.tables)}
     fields = step._asdict()
     return {f"{fields['name']}_{field}": value for field, value in fields.items()
             if isinstance(value, np.ndarray)}  # fmt: skip
@@ -150,14 +173,15 @@ def steps_of(function: str, net: Network, params: Params, final: Any) -> Steps:
     rule = "net must be an mlp (to_stablehlo takes every network)"
     checks.require(isinstance(net, MLP), function, rule, type(net).__name__, TypeError)
     mlp: Any = net
-    rule = "net must have no embeddings (to_stablehlo takes every network)"
-    checks.require(not mlp.embeddings, function, rule, f"{len(mlp.embeddings)} of them")
     checked_final(function, mlp, final)
     jax.eval_shape(mlp.apply, params, jax.ShapeDtypeStruct((1, mlp.sizes[0]), np.float32))
     computed = mlp.dtype or np.dtype(params[0].weight.dtype)
     dtype = at_least_float32(computed)
     widths = _widths(mlp)
     steps = _scaling(function, "inputs", mlp.inputs, dtype, inverse=False)
+    if mlp.embeddings:
+        tables = [_known(t, computed, dtype, t.shape[1]) for t in params[0].tables]
+        steps.append(_embedding(mlp, tables))
     for index, (layer, sigma) in enumerate(zip(params, mlp.activations, strict=True)):
         into, out = widths[index : index + 2]
         arrays = layer[:4]  # those that are not embeddings
@@ -179,10 +203,17 @@ def steps_of(function: str, net: Network, params: Params, final: Any) -> Steps:
     return Steps(mlp.sizes[0], mlp.sizes[-1], dtype, steps)
 
 
+def _embedding(net: MLP, tables: list[np.ndarray]) -> Embed:
+    columns = [embedding.column for embedding in net.embeddings]
+    starts, ends = [0, *[column + 1 for column in columns]], [*columns, net.sizes[0]]
+    others = tuple(run for run in map(range, starts, ends) if run)
+    return Embed("embedding", others, tuple(columns), tuple(tables))
+
+
 def _widths(net: MLP) -> list[int]:
-    """The active neurons of each layer."""
+    """The active neurons of each layer, after the columns that enter the first."""
     hidden = net.sizes[1:-1] if net.active is None else np.asarray(net.active).tolist()
-    return [net.sizes[0], *hidden, net.sizes[-1]]
+    return [net._sizes[0], *hidden, net.sizes[-1]]
 
 
 def _known(array: Any, computed: np.dtype, dtype: np.dtype, features: int) -> np.ndarray:

@@ -35,10 +35,6 @@ WITHOUT_COUNTERPART = {
         fnn.mlp((4, 6, 3), output=mine),
         "the activation of layer_1 must be one that mlp takes by name; got 'mine'",
     ),
-    "embeddings": (
-        fnn.mlp((4, 6, 3), embeddings={0: (5, 2)}),
-        "net must have no embeddings (to_stablehlo takes every network); got 1 of them",
-    ),
     "a model": (MODEL, "net must be an mlp (to_stablehlo takes every network); got Model"),
 }
 
