@@ -41,11 +41,11 @@ def fetched(tree: Any) -> Any:
     """The tree, with what is elsewhere as whole NumPy arrays."""
 
     def whole(leaf: Any) -> Any:
+        if not spans_processes(leaf):
+            return leaf
         if is_elsewhere(leaf):
             return multihost_utils.process_allgather(leaf, tiled=True)
-        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-            return leaf.addressable_data(0)
-        return leaf
+        return leaf.addressable_data(0)
 
     return jax.tree.map(whole, tree)
 

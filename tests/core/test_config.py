@@ -224,6 +224,7 @@ def test_every_config_class_is_among_these_texts():
         "Plan",
         "QuantileScaler",
         "RobustScaler",
+        "Shifted",
         "StandardScaler",
         "Transposed",
     }  # inner ones, or of arrays
