@@ -51,8 +51,9 @@ def evaluate(
 ) -> dict[str, jax.Array]:
     """A network's metrics on held-out data. One compiled program.
 
-    Of a source of `fnn.streams`, blocks go through the network one after the other. All outputs and
-    targets are kept on the device until they are measured: x need not fit into memory, these do.
+    Of a source of `fnn.streams`, blocks go through the network one after the other. All outputs are
+    kept on the device, and all targets on the host, until they are measured: x need not fit into
+    memory, these do.
 
     Args:
       net: An `mlp`, a `Model`, or any object with pure `init` and `apply`.

@@ -11,7 +11,11 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import fnn
-from fnn.training import epochs
+from fnn._core import jit_cache
+from fnn._core.dataset import dataset, sharded
+from fnn._core.shards import in_equal_parts
+from fnn.training import epochs, placement
+from fnn.training.batches import in_batches, order_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(48, 3)).astype(np.float32)
@@ -69,12 +73,7 @@ def test_a_mesh_of_one_and_of_two_devices_give_the_same_run(weights):
 
 
 def test_the_rows_of_all_batches_are_all_rows_in_another_order_each_epoch():
-    # with a learning rate of 0 and one output per row, losses tell which rows a batch had
-    x = np.eye(48, dtype=np.float32)
-    data = fnn.shard_data((x, np.zeros(48, np.float32)), TWO)
-    from fnn._core.dataset import dataset, sharded
-    from fnn._core.shards import in_equal_parts
-    from fnn.training.batches import in_batches, order_of
+    data = fnn.shard_data((X, Y), TWO)
 
     rows = sharded(dataset("fit", "data", data))
     rows = rows._replace(shards=in_equal_parts("fit", rows.shards, 48, 16))
@@ -159,6 +158,28 @@ def test_large_matrices_are_divided_along_model():
         **run | {"epochs": 1, "state": divided.state},
     )  # fmt: skip
     assert continued.state.epoch == 3
+
+
+def test_large_statistics_are_divided_and_parameters_are_whole(monkeypatch):
+    net = fnn.mlp((3, 520, 4))
+    call = lambda: fnn.fit(  # noqa: E731
+        net, fnn.softmax_cross_entropy, fnn.adam(1e-3), fnn.shard_data((X, Y), TWO),
+        **run | {"epochs": 3},
+    )  # fmt: skip
+    monkeypatch.setattr(placement, "_LARGE_STATISTIC", 1024)
+    divided = call()
+    monkeypatch.undo()
+    jit_cache._kept.clear()  # programs know the size
+    whole = call()
+    parts = {
+        name: {
+            leaf.addressable_shards[0].data.size / leaf.size
+            for leaf in (state.params[0].weight, state.opt_state.mu[0].weight)
+        }
+        for name, state in {"divided": divided.state.train, "whole": whole.state.train}.items()
+    }
+    assert parts == {"divided": {1.0, 0.5}, "whole": {1.0}}
+    assert_close(divided.history, whole.history)
 
 
 def test_diagnose_takes_the_same_batches():

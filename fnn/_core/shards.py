@@ -66,10 +66,10 @@ def shards_of(x: Any) -> Shards | None:
 
 
 def placed_alike(shards: Shards, array: Any) -> Any:
-    """The array with its rows where those of x are."""
-    return None if array is None else jax.device_put(
-        array, NamedSharding(shards.mesh, PartitionSpec(shards.axes))
-    )  # fmt: skip
+    """The array, or None, with its rows where those of x are."""
+    if array is None:
+        return None
+    return jax.device_put(array, NamedSharding(shards.mesh, PartitionSpec(shards.axes)))
 
 
 def in_equal_parts(function: str, shards: Shards, rows: int, batch_size: int) -> Shards:

@@ -40,6 +40,10 @@ class Packing(NamedTuple):
     """The way back, but for layers that the network computes by a loop: they stay stacked."""
 
 
+UNPACKED = Packing(lambda tree: tree, lambda tree: tree)
+"""Every array by itself, as it is."""
+
+
 class _Leaf(NamedTuple):
     """A leaf of the parameters, or the same one of many layers, stacked."""
 
@@ -59,7 +63,7 @@ def packing_of(optimizer: Optimizer, params: Params, net: Network | None = None)
     The network is the one they belong to; without it, layers are not stacked.
     """
     if not is_elementwise(optimizer):
-        return Packing(lambda tree: tree, lambda tree: tree)
+        return UNPACKED
     stack = lambda params: params  # noqa: E731
     if isinstance(net, MLP) and not is_stacked(params):
         stack = functools.partial(stacked, net._runs)

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec
 
 from fnn._core.dataset import Data, Sharded
 from fnn._core.shards import MODEL, Shards
-from fnn.training.packing import Packing, packing_of, wherever
+from fnn.training.packing import UNPACKED, Packing, packing_of, wherever
 from fnn.training.problem import Problem
 from fnn.training.state import FitState
 from fnn.types import Params
@@ -28,7 +28,7 @@ def packing_for(problem: Problem, params: Params) -> Packing:
     """The packing of parameters, none where they are divided between devices."""
     data = problem.data
     if isinstance(data, Sharded) and data.shards.models > 1:
-        return Packing(lambda tree: tree, lambda tree: tree)
+        return UNPACKED
     return packing_of(problem.optimizer, params, problem.net)
 
 

@@ -69,8 +69,8 @@ def train(  # noqa: D417, `fit` describes them
 
     Args:
       net, loss, optimizer, key, epochs, batch_size, accumulate, metrics, monitor: As in `fit`.
-      data, validation: As in `fit`, or sources. Of a validation, all outputs and targets are kept
-        on the device until they are measured.
+      data, validation: As in `fit`, or sources. Of a validation, all outputs are kept on the
+        device, and all targets on the host, until they are measured.
       mode, stop, state, order_key, shuffle: As in `fit`.
       progress: Whether to show a bar, with the loss and the monitor. It needs tqdm (the
         extra `progress`). None: on a terminal or in a notebook, if tqdm is installed.

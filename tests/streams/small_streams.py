@@ -3,8 +3,8 @@
 import threading
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from same_bits import assert_same_bits, values  # noqa: F401, for the tests
 
 import fnn
 from fnn import streams
@@ -35,20 +35,6 @@ def blocks(epoch, rows=24):
 def train(data, **options):
     defaults = {"key": KEY, "epochs": 3, "batch_size": 32, "progress": False}
     return fnn.train(NET, fnn.squared_error, OPT, data, **defaults | options)
-
-
-def values(tree):
-    """Leaves as NumPy arrays, keys as their data."""
-    is_key = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # noqa: E731
-    return [
-        np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
-        for leaf in jax.tree.leaves(tree)
-    ]
-
-
-def assert_same_bits(a, b):
-    for one, other in zip(values(a), values(b), strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def assert_close(a, b):

@@ -16,7 +16,6 @@ from small_streams import (
     X,
     Y,
     assert_close,
-    assert_no_thread_is_left,
     assert_same_bits,
     blocks,
     source,
@@ -27,12 +26,6 @@ import fnn
 from fnn import streams
 from fnn._host import segments
 from fnn.training import streamed
-
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left():
-    yield
-    assert_no_thread_is_left()
 
 
 @pytest.fixture

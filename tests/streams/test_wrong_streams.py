@@ -25,12 +25,6 @@ from fnn.streams.ahead import read_ahead
 from fnn.training import streamed
 
 
-@pytest.fixture(autouse=True)
-def no_thread_is_left():
-    yield
-    assert_no_thread_is_left()
-
-
 def from_function(change):
     """A source of the blocks that `change` makes of each number and block, unless that is None."""
 

@@ -1,8 +1,8 @@
 """Small sweeps and single runs, and how their outcomes are compared."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from same_bits import assert_same_bits, values  # noqa: F401, for the tests
 
 import fnn
 
@@ -26,20 +26,6 @@ def single(net=NET, loss=fnn.squared_error, optimizer=None, data=DATA, **options
     optimizer = fnn.adam(1e-2) if optimizer is None else optimizer
     options = {"key": KEY, "epochs": 4, "batch_size": 16, **options}
     return fnn.fit(net, loss, optimizer, data, **options)
-
-
-def values(tree):
-    """Leaves as NumPy arrays, keys as their data."""
-    is_key = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # noqa: E731
-    return [
-        np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
-        for leaf in jax.tree.leaves(tree)
-    ]
-
-
-def assert_same_bits(a, b):
-    for one, other in zip(values(a), values(b), strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def outcome(runs):
