@@ -1,8 +1,9 @@
 """One of several processes that train together; `test_processes.py` starts them.
 
-python processes.py PROCESS PROCESSES PORT WHAT FOLDER
+python processes.py PROCESS PROCESSES PORT WHAT FOLDER FILE
 """
 
+import functools
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 
 import fnn
 
-process, processes, port, what, folder = *map(int, sys.argv[1:4]), *sys.argv[4:]
+process, processes, port, what, folder, file = *map(int, sys.argv[1:4]), *sys.argv[4:]
 jax.distributed.initialize(f"127.0.0.1:{port}", processes, process)
 
 rng = np.random.default_rng(0)
@@ -22,6 +23,7 @@ own = slice(process * 96 // processes, (process + 1) * 96 // processes)
 mesh = fnn.data_mesh()
 net, opt = fnn.mlp((3, 8, 4)), fnn.adam(1e-2)
 path = Path(folder)
+write = functools.partial(print, file=open(file, "w"), flush=True)  # noqa: SIM115
 
 
 def train(data, epochs, **options):
@@ -35,22 +37,22 @@ def shown(runs):
 
 if what == "all":
     data = fnn.shard_data((X[own], Y[own]), mesh)
-    print("devices", jax.device_count(), data[0].shape)
+    write("devices", jax.device_count(), data[0].shape)
     run = fnn.fit(net, fnn.softmax_cross_entropy, opt, data, key=jax.random.key(0), epochs=4,
                   validation=data, metrics={"accuracy": fnn.accuracy})  # fmt: skip
-    print("fit", shown(run))
-    print("evaluate", fnn.evaluate(net, run.params, data, {"loss": fnn.softmax_cross_entropy}))
-    print("train", shown(train(data, 4, checkpoint=path / "run", every=2)))
+    write("fit", shown(run))
+    write("evaluate", fnn.evaluate(net, run.params, data, {"loss": fnn.softmax_cross_entropy}))
+    write("train", shown(train(data, 4, checkpoint=path / "run", every=2)))
     fnn.save(path / "params.npz", run.params)
     same = fnn.load(path / "params.npz", like=run.params)
-    print("load", bool((np.asarray(same[0].weight) == np.asarray(run.params[0].weight)).all()))
-    print("files", sorted(file.name for file in path.glob("*")))
+    write("load", bool((np.asarray(same[0].weight) == np.asarray(run.params[0].weight)).all()))
+    write("files", sorted(file.name for file in path.glob("*")))
     try:
         fnn.save(path / "missing" / "params.npz", run.params)
     except fnn.CheckpointError as error:
-        print("save", type(error).__name__)
+        write("save", type(error).__name__)
     uneven = slice(0, 40) if process == 0 else slice(40, 96)
-    print("uneven", *(part.shape for part in fnn.shard_data((X[uneven], Y[uneven]), mesh)))
+    write("uneven", *(part.shape for part in fnn.shard_data((X[uneven], Y[uneven]), mesh)))
     for name, call in {
         "config": lambda: fnn.fit(fnn.mlp((3, 8 + process, 4)), fnn.softmax_cross_entropy, opt,
                                   data, key=jax.random.key(0), epochs=1),
@@ -62,7 +64,7 @@ if what == "all":
         try:
             call()
         except ValueError as error:
-            print(name, error)
+            write(name, error)
 elif what == "interrupted":  # one process gets a signal, all end after the same epoch
     sent = []
 
@@ -71,10 +73,10 @@ elif what == "interrupted":  # one process gets a signal, all end after the same
             sent.append(os.kill(os.getpid(), signal.SIGTERM))
 
     run = train(fnn.shard_data((X[own], Y[own]), mesh), 500, callback=callback)
-    print("ended", int(run.epochs) < 500, int(run.epochs))
+    write("ended", int(run.epochs) < 500, int(run.epochs))
 elif what == "resumed":
     run = train(fnn.shard_data((X[own], Y[own]), mesh), 40, every=1, checkpoint=path / "killed")
-    print("history", shown(run)[:6])
+    write("history", shown(run)[:6])
 else:  # one process dies
 
     def callback(done, latest):
@@ -85,5 +87,5 @@ else:  # one process dies
         train(fnn.shard_data((X[own], Y[own]), mesh), 40, callback=callback, every=1,
               checkpoint=path / "killed")  # fmt: skip
     except RuntimeError as error:
-        print("error", error, flush=True)
+        write("error", error)
     os._exit(1)  # JAX would wait for the process that has ended

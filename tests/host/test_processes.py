@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -29,28 +30,31 @@ def assert_losses(printed, run):
     np.testing.assert_allclose(losses, run.history["loss"], atol=1e-4)
 
 
-def together(what, folder, processes=2, devices=1, timeout=120):
-    """What each process has printed, a dict from first words to lines, and its return code."""
+def together(what, folder, processes=2, devices=1, timeout=300):
+    """What each process has written, a dict from first words to lines, and its return code."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     flags = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count"
     env = {**os.environ, "XLA_FLAGS": f"{flags}={devices}", "JAX_PLATFORMS": "cpu"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, SCRIPT, *map(str, (process, processes, port, what, folder))],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
-        )
-        for process in range(processes)
-    ]  # fmt: skip
-    try:
-        printed = [process.communicate(timeout=timeout) for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    outputs = [dict(re.findall(r"^(\w+) (.*)$", output, re.MULTILINE)) for output, _ in printed]
-    errors = [error for _, error in printed]
-    return outputs, [process.returncode for process in started], errors
+    # a file of its own for each: JAX's runtime prints to the standard output, too
+    with tempfile.TemporaryDirectory() as written:
+        files = [Path(written) / f"{process}.txt" for process in range(processes)]
+        started = [
+            subprocess.Popen(
+                [sys.executable, SCRIPT, *map(str, (process, processes, port, what, folder, file))],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
+            )
+            for process, file in enumerate(files)
+        ]  # fmt: skip
+        try:
+            printed = [process.communicate(timeout=timeout)[0] for process in started]
+        finally:
+            for process in started:
+                process.kill()
+        texts = [file.read_text() if file.exists() else "" for file in files]
+    outputs = [dict(re.findall(r"^(\w+) (.*)$", text, re.MULTILINE)) for text in texts]
+    return outputs, [process.returncode for process in started], printed
 
 
 @pytest.mark.parametrize("devices", [1, 4])
