@@ -79,7 +79,7 @@ INSIDE = {
     "sklearn": ["base", "classifier", "regressor", "fits", "search", "__init__"],
     "sweeps": [
         *["columns", "halving", "rows", "layout", "lanes_last", "program"],
-        *["store", "chunks", "setup", "result", "sweep", "__init__"],
+        *["store", "chunks", "spread", "setup", "result", "sweep", "__init__"],
     ],
     "sweeps/lanes_last": ["interpreter", "steps", "__init__"],
     "training": [

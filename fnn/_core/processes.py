@@ -17,6 +17,8 @@ from jax.core import Tracer
 from jax.experimental import multihost_utils
 
 _DIGEST = 16
+# bytes that processes exchange at once
+_PIECE = 2**24
 # errors of the runtime, by which collective operations end
 _LOST = re.compile(r"(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED): ")
 # odd numbers, one for each word of a digest on devices
@@ -56,6 +58,27 @@ def largest(*values: int | bool) -> tuple[int, ...]:
         return tuple(map(int, values))
     found = multihost_utils.process_allgather(np.array(values, np.int32))
     return tuple(np.max(found.reshape(-1, len(values)), axis=0).tolist())
+
+
+def from_all(tree: Any) -> Any:
+    """The NumPy arrays of a tree from all processes, `(processes, ...)`, bit for bit.
+
+    Shapes and dtypes must be the same in all of them.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    own = [np.frombuffer(np.asarray(leaf).tobytes(), np.uint8) for leaf in leaves]
+    joined = np.concatenate(own)
+    # in pieces of a few sizes, which bounds memory on devices and how many programs there are
+    piece = min(_PIECE, 1 << max(0, len(joined) - 1).bit_length())
+    padded = np.pad(joined, (0, -len(joined) % piece)).reshape(-1, piece)
+    parts = [np.asarray(multihost_utils.process_allgather(part)) for part in padded]
+    found = np.concatenate([part.reshape(-1, piece) for part in parts], axis=1)
+    ends = np.cumsum([len(part) for part in own])
+    whole = [
+        found[:, end - len(part) : end].copy().view(leaf.dtype).reshape(len(found), *leaf.shape)
+        for leaf, part, end in zip(leaves, own, ends, strict=True)
+    ]
+    return jax.tree.unflatten(structure, whole)
 
 
 def written_by_first(tree: Any, write: Callable[[], Any], error_elsewhere: Exception) -> None:

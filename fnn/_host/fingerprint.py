@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from fnn._core.partition import is_number
 from fnn._core.processes import digest_on_devices, is_elsewhere
@@ -91,10 +92,10 @@ def _own(value: Any) -> str:
         return repr(sorted(map(_of_set, value)))
     if value is None or isinstance(value, (bool, str, bytes, range, np.dtype)):
         return repr(value)
+    if isinstance(value, (jax.ShapeDtypeStruct, Tracer)):
+        return f"{value.dtype}{value.shape}"
     if hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return f"{value.dtype} {_numbers(np.asarray(jax.random.key_data(value)))}"
-    if isinstance(value, jax.ShapeDtypeStruct):
-        return f"{value.dtype}{value.shape}"
     if is_elsewhere(value):
         return f"{value.dtype}{value.shape} with digest {digest_on_devices(value)} on devices"
     if is_number(value):

@@ -1,6 +1,7 @@
 """Work on the host in segments of epochs, in touch with the world: bars, signals, checkpoints."""
 
 import contextlib
+import functools
 import math
 import os
 import signal
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fnn._core import checks
-from fnn._core.processes import in_touch, largest
+from fnn._core.processes import all_or_none, in_touch, largest, require_same
 from fnn._host.checkpoints import Checkpoints
 
 # A segment is one call of the compiled program. It holds up to this many epochs, and as
@@ -67,6 +68,9 @@ class HostOptions(NamedTuple):
             return like(done)
 
         found = self.checkpoints.restored(checked)
+        if self.shared:
+            done = None if found is None else found[1]["done"]
+            require_same(function, lambda: {"epochs done in checkpoint": str(done)})
         if found is None:
             return None
         tree, metadata = found
@@ -165,19 +169,25 @@ def run_in_segments(
     """
     known = Pace() if known is None else known
     begun, pace = done, known.seconds
-    asked = max(1, int(seconds() / pace))
     saved = started = time.monotonic()
     every = outside.every or epochs  # where it is None, epochs are not what counts
+    elsewhere = RuntimeError(f"{function}: callback must not raise; it did in another process")
+
+    def within_limits(asked: int) -> int:
+        to_end = min((end - done for end in ends if end > done), default=epochs)
+        to_end = min(to_end, every - done % every)
+        most = max(1, int(_SHORT_SECONDS / pace / at_most)) * at_most
+        return min(asked, epochs - done, capacity_for(epochs), to_end, most - done % at_most)
+
+    asked = within_limits(max(1, int(seconds() / pace)))
     with (
         _bar(function, epochs, done, outside.progress) as show,
         _interruptible() as interrupted,
         in_touch(function),
     ):
+        if outside.shared:
+            (asked,) = largest(asked)
         while True:
-            to_end = min((end - done for end in ends if end > done), default=epochs)
-            to_end = min(to_end, every - done % every)
-            most = max(1, int(_SHORT_SECONDS / pace / at_most)) * at_most
-            asked = min(asked, epochs - done, capacity_for(epochs), to_end, most - done % at_most)
             start = time.perf_counter()
             advanced, shown = advance(asked)
             pace = (time.perf_counter() - start) / asked
@@ -192,14 +202,17 @@ def run_in_segments(
             leave |= now - started > outside.seconds
             by_time = outside.every is None or within  # also within an epoch that takes hours
             due = now - saved > _CHECKPOINT_SECONDS if by_time else done % every == 0
-            asked = max(1, min(8 * asked, int(seconds() / pace)))  # one measure errs
+            # one measure errs
+            asked = within_limits(max(1, min(8 * asked, int(seconds() / pace))))
             try:
                 if outside.callback and (advanced or not within):
-                    leave |= bool(outside.callback(done, shown))
+                    call = functools.partial(outside.callback, done, shown)
+                    leave |= bool(all_or_none(call, elsewhere) if outside.shared else call())
                 if outside.shared:
                     asked, leave, due = largest(asked, leave, due)
-            except BaseException:
-                due = True
+            except BaseException as error:
+                # of several processes, only where all of them write
+                due = not outside.shared or isinstance(error, Exception)
                 raise
             finally:
                 if outside.checkpoints is not None and (due or leave):

@@ -10,6 +10,7 @@ import numpy as np
 
 from fnn._core import checks
 from fnn._core.dataset import Dataset, dataset
+from fnn._core.processes import fetched
 from fnn.cross_validation.folds import (
     check_classes,
     labels_of_rows,
@@ -141,6 +142,7 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
     given = {what: marked(argument) for what, argument in given.items()}
     rule = "data must be shared by all settings"
     checks.require(not columns_of(marked(data)), name, rule, "lanes(...) in data")
+    data = fetched(data)  # as each fold needs rows of all processes
     shifted, (near,), shift = centred(net, data)
     raw, data = data, dataset(name, "data", near)
     x, y = (checks.rectangular(name, "data", part) for part in raw[:2])

@@ -29,7 +29,7 @@ from fnn.sweeps.program import (
     converted,
     goes_on,
 )
-from fnn.sweeps.rows import copied_rows, rows_of, to_host, without_keys
+from fnn.sweeps.rows import copied_rows, empty_rows, rows_of, to_host, without_keys
 from fnn.sweeps.store import Store
 from fnn.training.problem import Problem
 from fnn.training.state import FitState
@@ -92,7 +92,7 @@ class Runs:
             without_keys(leaf) if isinstance(leaf, jax.Array) and not own else to_host(leaf)
             for leaf, own in pairs
         ]
-        like = _without_keys(like)
+        self._like = like = _without_keys(like)
         state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
         layout = layout_of(
             size,
@@ -144,19 +144,20 @@ class Runs:
                 state = begin(self._program, traced, copied_rows(start, rows))
             self._chunks.append(self._kept(_Chunk(lanes, traced, state)))
 
-    def resume(self, state: FitState) -> np.ndarray:
+    def resume(self, state: FitState, latest: int) -> np.ndarray:
         """Puts all lanes into these states; those at the latest epoch are active.
 
         Args:
           state: A row per lane, on the host or on an accelerator, without the order's key.
+          latest: That epoch.
         Returns:
           Which lanes are active or have stopped by themselves; halving stopped the others.
         """
         state = state if self._store.is_on_device else to_host(state)
         self._store.fill(copied_rows(state, np.arange(len(self.alive))))
         self.epoch[:], self.best[:] = state.epoch, best_of(state)
-        self._first = int(self.epoch.max())
-        self.alive[:] = self.epoch == self._first
+        self._first = latest
+        self.alive[:] = self.epoch == latest
         with host_numbers():
             ended = ~np.asarray(goes_on(self._program._replace(mesh=None), self._numbers, state))
         self._make_chunks()
@@ -169,13 +170,16 @@ class Runs:
         at_once = self._layout.chunk // devices
         return {"at_once": at_once, "threads": self.threads, "devices": devices}
 
-    def snapshot(self, done: int | None = None) -> dict[str, Any]:
-        """All that it takes to continue, on the host, with the histories of `done` epochs."""
+    def snapshot(self) -> dict[str, Any]:
+        """All that it takes to continue, on the host."""
         for chunk in self._chunks:
             self._to_store(chunk)
-        done = self.done if done is None else done
+        return self.snapshot_like(self.done) | {"state": self._store.on_host()}
+
+    def snapshot_like(self, done: int) -> dict[str, Any]:
+        """What a snapshot after so many epochs looks like: arrays of its shapes and dtypes."""
         return {
-            "state": self._store.on_host(),
+            "state": empty_rows(self._like, len(self.alive)),
             "alive": self.alive,
             "epoch": self.epoch,
             "best": self.best,

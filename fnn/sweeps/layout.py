@@ -92,13 +92,26 @@ def within_memory(layout: Layout, chunk_bytes: int) -> Layout:
     return layout._replace(chunk=max(1, int(at_once * share)) * len(layout.devices))
 
 
+def over_processes() -> bool:
+    """Whether lanes are divided between processes: where there are several, unless the caller has
+    chosen a device by `jax.default_device`.
+    """
+    chosen = _chosen()
+    return jax.process_count() > 1 and (chosen is None or isinstance(chosen, str))
+
+
 def _devices() -> tuple[Any, ...]:
-    """The device that the caller has chosen by `jax.default_device`, or all of this process."""
-    config: Any = jax.config
-    chosen = config.jax_default_device
+    """The device that the caller has chosen, or all of this process."""
+    chosen = _chosen()
     if chosen is None or isinstance(chosen, str):
         return tuple(jax.local_devices(backend=chosen))
     return (chosen,)
+
+
+def _chosen() -> Any:
+    """`jax.default_device`: a device, the name of a platform, or None."""
+    config: Any = jax.config
+    return config.jax_default_device
 
 
 def _free_bytes(device: Any) -> float:

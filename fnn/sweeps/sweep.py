@@ -1,6 +1,5 @@
 """`sweep`: many runs at once, each a lane of one compiled program."""
 
-import functools
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ import numpy as np
 
 from fnn._core import checks
 from fnn._core.partition import host_numbers
+from fnn._core.processes import fetched, in_touch, require_same
 from fnn._host.checkpoints import Found
 from fnn._host.fingerprint import fingerprint
 from fnn._host.segments import (
@@ -25,10 +25,11 @@ from fnn.files import CheckpointError
 from fnn.sweeps.chunks import Runs
 from fnn.sweeps.columns import marked, of_lane
 from fnn.sweeps.halving import Competition, Halving
-from fnn.sweeps.layout import VECTOR
+from fnn.sweeps.layout import VECTOR, over_processes
 from fnn.sweeps.result import Sweep
 from fnn.sweeps.rows import from_host
 from fnn.sweeps.setup import Setup, checked_setup
+from fnn.sweeps.spread import SpreadRuns
 from fnn.training.problem import Plan
 from fnn.training.state import FitState
 from fnn.training.step import TrainState
@@ -81,7 +82,8 @@ def sweep(  # noqa: D417, `fit` describes the others
     run with the i-th value of each. `product` makes the columns of a grid.
 
     Lanes run in chunks of one program, on all devices and cores, or on `jax.default_device` if it
-    is set. Lanes that have stopped or diverged are removed, and the active ones are packed into
+    is set. Where several processes run and it is not, all of them call `sweep` alike, each runs a
+    part of the lanes, and all return the whole. Lanes that have stopped or diverged are removed, and the active ones are packed into
     fewer chunks, so that stopped lanes cost next to nothing. The first Ctrl-C or SIGTERM returns
     the results so far; a second one acts as usual. Checkpoints are those of `train`: a killed sweep
     continues from the newest, to the same bits on the same kind of machine.
@@ -137,6 +139,7 @@ def sweep(  # noqa: D417, `fit` describes the others
     is_halving = halving is None or isinstance(halving, Halving)
     checks.require(is_halving, name, rule, repr(halving), TypeError)
 
+    data, validation = fetched((data, validation))  # as each lane needs all rows
     arguments = {"net": net, "loss": loss, "optimizer": optimizer, "data": data,
                  "validation": validation, "metrics": metrics, "stop": stop}  # fmt: skip
     options = {"batch_size": batch_size, "accumulate": accumulate, "monitor": monitor, "mode": mode}
@@ -155,15 +158,20 @@ def sweep(  # noqa: D417, `fit` describes the others
     given = HostArguments(
         progress, callback, max_seconds, checkpoint, every, keep, on_save_error
     )  # fmt: skip
-    outside = given.checked(
-        name,
-        lambda: fingerprint(
+
+    def described() -> dict[str, str]:
+        return fingerprint(
             **setup.problem._asdict() | {"net": of_lane(marked(net), 0)},
             swept=setup.columns, numbers=setup.varied.traced,
             begin=setup.start_state, order_key=setup.order_key, at_once=at_once,
             halving=halving and (halving, epochs),  # whose rungs go by the epochs
-        ),
-    )  # fmt: skip
+        )  # fmt: skip
+
+    is_spread = over_processes()
+    if is_spread:
+        more = {"epochs": epochs, "every": every, "jax": jax.__version__}
+        require_same(name, lambda: described() | fingerprint(**more))
+    outside = given.checked(name, described, shared=is_spread)
     lanes_end = stop is not None or halving is not None
     runs, outside = _laid_out(name, setup, outside, epochs, lanes_end, at_once)
     competing = _begin(name, runs, setup, halving)
@@ -173,9 +181,10 @@ def sweep(  # noqa: D417, `fit` describes the others
     if not is_finished(name, outside, runs.done, stopped, epochs):
         _run(name, runs, competition, outside, setup.problem.plan, epochs, lanes_end)
     finished = ~runs.alive | (runs.done == epochs)
-    last = from_host(runs.collected())
+    with in_touch(name):
+        last, history = from_host(runs.collected()), runs.history
     return Sweep(
-        history=runs.history,
+        history=history,
         epochs=runs.epoch - before,
         state=last._replace(order_key=setup.order_key),
         finished=finished,
@@ -196,12 +205,12 @@ def _laid_out(
     epochs: int,
     lanes_end: bool,
     at_once: int | None,
-) -> tuple[Runs, HostOptions]:
+) -> tuple[Runs | SpreadRuns, HostOptions]:
     """The lanes, laid out as in the newest checkpoint, and options whose checkpoints say how."""
     found = None if outside.checkpoints is None else outside.checkpoints.newest()
     if found and at_once is None:  # bits depend on it, and the choice on how many epochs there are
         at_once = _at_once_of(found, setup.size)
-    runs = Runs(
+    runs = (SpreadRuns if outside.shared else Runs)(
         setup.problem,
         setup.varied,
         setup.like,
@@ -220,30 +229,32 @@ def _laid_out(
     return runs, outside._replace(facts=runs.laid_out)
 
 
-def _begin(function: str, runs: Runs, setup: Setup, halving: Halving | None) -> np.ndarray:
+def _begin(
+    function: str, runs: Runs | SpreadRuns, setup: Setup, halving: Halving | None
+) -> np.ndarray:
     """Puts all lanes where they begin. Returns which of them halving has not dropped before."""
     if not isinstance(setup.start_state, FitState):
         with jax.debug_nans(False):  # NaN here says that there was no epoch yet
             runs.begin(setup.start_state)
         return np.ones(setup.size, bool)
-    competing = runs.resume(setup.start_state)
+    competing = runs.resume(setup.start_state, latest=int(np.max(setup.start_state.epoch)))
     rule = "lanes to continue must be at one epoch (but for those that halving stopped)"
     one_epoch = halving is not None or bool(competing.all())
     checks.require(one_epoch, function, rule, f"epochs {np.unique(runs.epoch).tolist()}")
     return competing
 
 
-def _snapshot(runs: Runs, competition: Competition, done: int | None = None) -> dict[str, Any]:
-    """What a checkpoint holds, after `done` epochs."""
-    return runs.snapshot(done) | competition.snapshot()
-
-
 def _restore(
-    function: str, runs: Runs, competition: Competition, outside: HostOptions, epochs: int
+    function: str,
+    runs: Runs | SpreadRuns,
+    competition: Competition,
+    outside: HostOptions,
+    epochs: int,
 ) -> bool:
     """Continues from the newest checkpoint, if any. Returns whether all lanes had stopped."""
-    like = functools.partial(_snapshot, runs, competition)
-    restored = outside.restored(function, epochs, like)
+    restored = outside.restored(
+        function, epochs, lambda done: runs.snapshot_like(done) | competition.snapshot()
+    )
     if restored is None:
         return False
     tree, done, stopped = restored
@@ -254,7 +265,7 @@ def _restore(
 
 def _run(
     function: str,
-    runs: Runs,
+    runs: Runs | SpreadRuns,
     competition: Competition,
     outside: HostOptions,
     plan: Plan,
@@ -281,7 +292,7 @@ def _run(
             advance,
             epochs,
             outside,
-            lambda: _snapshot(runs, competition),
+            lambda: runs.snapshot() | competition.snapshot(),
             done=runs.done,
             seconds=seconds,
             at_most=max(1, epochs // _CALLS) if lanes_end else epochs,

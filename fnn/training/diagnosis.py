@@ -91,7 +91,7 @@ def diagnose(  # noqa: D417, `fit` describes them
         name, net, loss, optimizer, data, batch_size=batch_size, accumulate=accumulate,
         validation=None, metrics=None, monitor=None, mode="auto", stop=None,
     )  # fmt: skip
-    problem = over_devices(name, problem, shuffle)
+    problem = over_devices(name, problem, shuffle, state=state)
     expected = jax.eval_shape(lambda key: init_state(net, optimizer, key), state.train.key)
     checks.same_structure(name, "state.train", expected, state.train)
     with host_numbers(), jax.debug_nans(False), jax.debug_infs(False):  # it looks for them

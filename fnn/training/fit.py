@@ -130,7 +130,7 @@ def fit(
         validation=validation, metrics=metrics, monitor=monitor, mode=mode, stop=stop,
     )  # fmt: skip
     begin = checked_state(name, problem, key, state, order_key)
-    problem = over_devices(name, problem, shuffle)
+    problem = over_devices(name, problem, shuffle, begin=begin, epochs=epochs)
     # A loop of one trip is compiled differently: with two, bits agree however a run is cut.
     capacity = max(epochs, 2)
     state, done, history = run_epochs(problem, begin, epochs, capacity=capacity)

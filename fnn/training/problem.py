@@ -114,9 +114,14 @@ def checked_problem(
     return Problem(net, loss, optimizer, data, validation, measures, stop, plan)
 
 
-def over_devices(function: str, problem: Problem, shuffle: str | None) -> Problem:
+def over_devices(function: str, problem: Problem, shuffle: str | None, **others: Any) -> Problem:
     """The problem with data that lie on a mesh of devices trained where they are.
 
+    Args:
+      function: The name of the caller, for errors.
+      problem: Checked.
+      shuffle: As `fit` takes it.
+      **others: What else all processes must be given alike.
     Raises:
       ValueError: `shuffle` is none of the words, or is "shards" where there are none; or the batch
         cannot be spread over the devices evenly.
@@ -133,7 +138,7 @@ def over_devices(function: str, problem: Problem, shuffle: str | None) -> Proble
         size = problem.plan.batch_size
         data = data._replace(shards=in_equal_parts(function, data.shards, data.rows, size))
     if spans_processes(data):
-        whole = problem._asdict() | {"shuffle": shuffle, "jax": jax.__version__}
+        whole = problem._asdict() | {"shuffle": shuffle, "jax": jax.__version__} | others
         require_same(function, lambda: fingerprint(**whole))
     return problem._replace(data=data, validation=validation)
 

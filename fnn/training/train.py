@@ -117,7 +117,7 @@ def train(  # noqa: D417, `fit` describes them
         progress, callback, max_seconds, checkpoint, every, keep, on_save_error
     )  # fmt: skip
     as_given = problem._asdict() | {"net": given_net}
-    problem = over_devices(name, problem, shuffle)
+    problem = over_devices(name, problem, shuffle, begin=begin, epochs=epochs, every=every)
     # of a number of shards, not of devices, so that a run may continue on fewer or more
     as_given["shards"] = shards_of_batches(problem.data)
     if streams is not None:

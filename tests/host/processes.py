@@ -22,6 +22,7 @@ X, Y = rng.normal(size=(96, 3)).astype(np.float32), rng.integers(0, 4, size=96)
 own = slice(process * 96 // processes, (process + 1) * 96 // processes)
 mesh = fnn.data_mesh()
 net, opt = fnn.mlp((3, 8, 4)), fnn.adam(1e-2)
+RATES, KEYS = np.array([1e-3, 1e-2, 0.1, 0.3, 1e30]), jax.random.split(jax.random.key(1), 5)
 path = Path(folder)
 write = functools.partial(print, file=open(file, "w"), flush=True)  # noqa: SIM115
 
@@ -65,6 +66,61 @@ if what == "all":
             call()
         except ValueError as error:
             write(name, error)
+elif what in ("sweeps", "sweeps killed"):
+    data = fnn.shard_data((X[own], Y[own]), mesh)
+
+    def sweep(epochs, rates=RATES, **options):
+        options = {"key": KEYS, "validation": data, "progress": False} | options
+        loss, rule = fnn.softmax_cross_entropy, fnn.early_stopping(patience=4)
+        return fnn.sweep(net, loss, fnn.adam(rates), data, epochs=epochs, stop=rule, **options)
+
+    def saved(name, runs):
+        np.savez(path / f"{process}.{name}.npz", weight=runs.params[0].weight, epochs=runs.epochs,
+                 dropped_at=runs.dropped_at, finished=runs.finished, **runs.history)  # fmt: skip
+
+    sent = []
+
+    def callback(done, latest):
+        if process == 1 and done >= 3 and not sent:
+            if what == "sweeps killed":
+                os._exit(9)
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+
+    if what == "sweeps killed":
+        try:
+            sweep(40, callback=callback, checkpoint=path / "sweep", every=1)
+        except RuntimeError as error:
+            write("error", error)
+        os._exit(1)  # JAX would wait for the process that has ended
+    saved("sweep", sweep(9, halving=fnn.halving(2), shared_order=False))
+    runs = sweep(40, callback=callback, checkpoint=path / "sweep", every=1)
+    saved("interrupted", runs)
+    saved("continued", sweep(2, state=runs.state))
+    with jax.default_device(jax.local_devices()[0]):
+        if process == 1:  # alone
+            near = fnn.sweep(net, fnn.softmax_cross_entropy, fnn.adam(RATES), (X, Y), key=KEYS,
+                             epochs=2, progress=False)  # fmt: skip
+            write("alone", shown(near.lane(0)))
+    few = {"epochs": 3, "folds": 3, "refit": True, "progress": False}
+    cv = fnn.cross_validate(net, fnn.softmax_cross_entropy, fnn.adam(RATES[:2]), data,
+                            key=jax.random.key(0), **few)  # fmt: skip
+    write("scores", cv.scores["test_loss"].round(5).tolist())
+    write("refit", shown(cv.best()))
+    for name, rates, options in (("rate", RATES + process, {}), ("every", RATES, {
+        "checkpoint": path / "other", "every": 1 + process})):  # fmt: skip
+        try:
+            sweep(2, rates, **options)
+        except ValueError as error:
+            write(name, error)
+
+    def fails(done, latest):
+        if process == 0:
+            raise KeyError("its own")
+
+    try:
+        sweep(2, callback=fails)
+    except (KeyError, RuntimeError) as error:
+        write("callback", error)
 elif what == "interrupted":  # one process gets a signal, all end after the same epoch
     sent = []
 

@@ -1,5 +1,6 @@
 """Several processes that train one network: real ones, on this machine."""
 
+import json
 import os
 import re
 import socket
@@ -23,6 +24,7 @@ ROWS = RNG.normal(size=(96, 3)).astype(np.float32), RNG.integers(0, 4, size=96)
 DATA = fnn.shard_data(ROWS, fnn.data_mesh(devices=jax.devices()[:1]))
 NET = fnn.mlp((3, 8, 4))
 RUN = {"key": jax.random.key(0), "batch_size": 32}
+RATES, KEYS = np.array([1e-3, 1e-2, 0.1, 0.3, 1e30]), jax.random.split(jax.random.key(1), 5)
 
 
 def assert_losses(printed, run):
@@ -103,3 +105,76 @@ def test_where_one_process_dies_the_other_says_so_and_no_checkpoint_is_lost(tmp_
     assert first == second
     whole = fnn.fit(NET, fnn.softmax_cross_entropy, fnn.adam(1e-2), DATA, **RUN | {"epochs": 6})
     assert_losses(first["history"], whole)
+
+
+def sweep(epochs, **options):
+    options = {"key": KEYS, "validation": ROWS, "progress": False} | options
+    loss, rule = fnn.softmax_cross_entropy, fnn.early_stopping(patience=4)
+    return fnn.sweep(NET, loss, fnn.adam(RATES), ROWS, epochs=epochs, stop=rule, **options)
+
+
+def assert_same_runs(folder, name, runs):
+    """Both processes have saved these runs, under that name."""
+    for process in range(2):
+        found = dict(np.load(folder / f"{process}.{name}.npz"))
+        np.testing.assert_allclose(found.pop("weight"), runs.params[0].weight, rtol=1e-4)
+        for field in ("epochs", "dropped_at", "finished"):
+            np.testing.assert_array_equal(found.pop(field), getattr(runs, field))
+        assert found.keys() == runs.history.keys()
+        for record, values in found.items():
+            np.testing.assert_allclose(values, runs.history[record], rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:sweep. lanes are laid out differently")
+@pytest.mark.parametrize("devices", [1, 4])
+def test_lanes_are_divided_between_processes(tmp_path, devices):
+    (first, second), codes, errors = together("sweeps", tmp_path, devices=devices)
+    assert codes == [0, 0], errors
+    assert_same_runs(tmp_path, "sweep", sweep(9, halving=fnn.halving(2), shared_order=False))
+
+    # a signal to one process ends all after the same epoch, and one process continues
+    whole = sweep(40)
+    first_part, second_part, again = (
+        dict(np.load(tmp_path / f"{file}.npz"))
+        for file in ("0.interrupted", "1.interrupted", "0.continued")
+    )
+    np.testing.assert_array_equal(first_part["loss"], second_part["loss"])
+    done = first_part["epochs"].max()
+    assert 3 <= done < 40
+    active = ~first_part["finished"]
+    assert active.any()
+    assert not active.all()
+    known = whole.history["loss"][:, : done + 2]
+    np.testing.assert_allclose(first_part["loss"][:, :done], known[:, :done], rtol=1e-5)
+    np.testing.assert_allclose(again["loss"][active], known[active, done:], rtol=1e-5)
+    resumed = sweep(40, checkpoint=tmp_path / "sweep", every=1)
+    np.testing.assert_allclose(resumed.history["loss"], whole.history["loss"], rtol=1e-5)
+
+    assert "alone" not in first
+    assert_losses(second.pop("alone"), fnn.sweep(
+        NET, fnn.softmax_cross_entropy, fnn.adam(RATES), ROWS, key=KEYS, epochs=2, progress=False
+    ).lane(0))  # fmt: skip
+    cv = fnn.cross_validate(
+        NET, fnn.softmax_cross_entropy, fnn.adam(RATES[:2]), ROWS, key=jax.random.key(0),
+        epochs=3, folds=3, refit=True, progress=False,
+    )  # fmt: skip
+    np.testing.assert_allclose(json.loads(first["scores"]), cv.scores["test_loss"], atol=2e-5)
+    assert_losses(first["refit"], cv.best())
+
+    assert first.pop("callback") == "'its own'"
+    assert second.pop("callback") == "sweep: callback must not raise; it did in another process"
+    same = "sweep: all processes must be given the same arguments; got others in"
+    assert first["rate"].startswith(f"{same} numbers")
+    assert first["every"] == f"{same} every"
+    assert first == second
+
+
+@pytest.mark.filterwarnings("ignore:sweep. lanes are laid out differently")
+def test_where_a_process_dies_one_continues_its_lanes(tmp_path):
+    (first, _), codes, errors = together("sweeps killed", tmp_path)
+    assert codes == [1, 9], errors
+    assert first["error"].startswith("sweep: all processes must keep running (started again, they")
+    newest = max((tmp_path / "sweep").iterdir())
+    assert 2 <= fnn.load_metadata(newest)["done"] < 40
+    resumed = sweep(40, checkpoint=tmp_path / "sweep", every=1)
+    np.testing.assert_allclose(resumed.history["loss"], sweep(40).history["loss"], rtol=1e-5)
