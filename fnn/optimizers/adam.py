@@ -47,11 +47,30 @@ class Adam:
     ignores_rank = True
 
     def init(self, params: Params) -> AdamState:
-        """The state before the first step."""
+        """The state before the first step.
+
+        Args:
+          params: A pytree of floating arrays.
+        Returns:
+          An `AdamState` of step 0, its statistics zeros of the shapes of `params`.
+        Raises:
+          TypeError: A leaf does not hold floating numbers.
+        """
         return AdamState(step_zero(), statistics("adam", params), statistics("adam", params))
 
     def update(self, grads: Params, state: AdamState, params: Params | None = None):
-        """Updates for `grads`, and the next state."""
+        """Updates for `grads`, and the next state.
+
+        Args:
+          grads: The gradients, shaped as the parameters.
+          state: From `init` or the last update.
+          params: Not used.
+        Returns:
+          The updates, which `apply_updates` adds to the parameters, of their shapes and in at least
+          float32, and the next state.
+        Raises:
+          ValueError, TypeError: Shapes or structures differ, or a leaf is not floating.
+        """
         del params
         direction, state = _adam_direction("adam", self, grads, state)
         return descend(rate_at("adam", self.learning_rate, state.step - 1), direction), state
@@ -113,11 +132,30 @@ class AdamW:
         return self.mask is None
 
     def init(self, params: Params) -> AdamState:
-        """The state before the first step."""
+        """The state before the first step.
+
+        Args:
+          params: A pytree of floating arrays.
+        Returns:
+          An `AdamState` of step 0, its statistics zeros of the shapes of `params`.
+        Raises:
+          TypeError: A leaf does not hold floating numbers.
+        """
         return AdamState(step_zero(), statistics("adamw", params), statistics("adamw", params))
 
     def update(self, grads: Params, state: AdamState, params: Params | None = None):
-        """Updates for `grads`, and the next state."""
+        """Updates for `grads`, and the next state.
+
+        Args:
+          grads: The gradients, shaped as the parameters.
+          state: From `init` or the last update.
+          params: The parameters, which decay.
+        Returns:
+          The updates, which `apply_updates` adds to the parameters, of their shapes and in at least
+          float32, and the next state.
+        Raises:
+          ValueError, TypeError: Shapes or structures differ, or a leaf is not floating.
+        """
         direction, state = _adam_direction("adamw", self, grads, state)
         direction = decayed_direction("adamw", direction, params, self.weight_decay, self.mask)
         return descend(rate_at("adamw", self.learning_rate, state.step - 1), direction), state

@@ -23,11 +23,28 @@ class Chain:
         return all(map(ignores_rank, self.optimizers))
 
     def init(self, params: Params) -> tuple:
-        """The states of the members, in their order."""
+        """The states of the members, in their order.
+
+        Args:
+          params: A pytree of floating arrays.
+        Returns:
+          A tuple of what each member's `init` returns.
+        """
         return tuple(optimizer.init(params) for optimizer in self.optimizers)
 
     def update(self, grads: Params, state: tuple, params: Params | None = None):
-        """The updates of the last member, and the next states of all."""
+        """The updates of the last member, and the next states of all.
+
+        Args:
+          grads: The gradients, shaped as the parameters.
+          state: From `init` or the last update.
+          params: The parameters, where a member needs them.
+        Returns:
+          What the last member makes of what those before it made of `grads`, shaped as they are,
+          and a tuple of the next states.
+        Raises:
+          ValueError, TypeError: As the members; or the state has not one entry for each.
+        """
         rule = f"state must be a tuple of {len(self.optimizers)} states"
         fits = isinstance(state, tuple) and len(state) == len(self.optimizers)
         got = f"{len(state)} states" if isinstance(state, tuple) else type(state).__name__

@@ -23,12 +23,22 @@ class ClipByGlobalNorm:
     ignores_rank = True
 
     def init(self, params: Params) -> tuple[()]:
-        """The empty state."""
+        """The empty state, `()`, whatever the parameters."""
         del params
         return ()
 
     def update(self, grads: Params, state: tuple[()], params: Params | None = None):
-        """The gradients, clipped to norm `max_norm`, and the same state."""
+        """The gradients, clipped to norm `max_norm`, and the same state.
+
+        Args:
+          grads: The gradients, shaped as the parameters.
+          state: From `init` or the last update.
+          params: Not used.
+        Returns:
+          The gradients of their shapes, in at least float32, and `()`.
+        Raises:
+          ValueError, TypeError: A leaf does not hold floating numbers.
+        """
         del params
         grads = accumulated("clip_by_global_norm", grads)
         unit, length = _global_norm(grads)

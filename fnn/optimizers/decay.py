@@ -25,12 +25,22 @@ class AddDecayedWeights:
         return self.mask is None
 
     def init(self, params: Params) -> tuple[()]:
-        """The empty state."""
+        """The empty state, `()`, whatever the parameters."""
         del params
         return ()
 
     def update(self, grads: Params, state: tuple[()], params: Params | None = None):
-        """The gradients with the decay added, and the same state."""
+        """The gradients with the decay added, and the same state.
+
+        Args:
+          grads: The gradients, shaped as the parameters.
+          state: From `init` or the last update.
+          params: The parameters, which decay.
+        Returns:
+          The sums, shaped as `grads`, in at least float32, and `()`.
+        Raises:
+          ValueError, TypeError: Shapes or structures differ, or a leaf is not floating.
+        """
         name = "add_decayed_weights"
         grads = accumulated(name, grads, checks.floats(name, "params", params))
         return decayed_direction(name, grads, params, self.weight_decay, self.mask), state

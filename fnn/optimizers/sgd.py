@@ -40,12 +40,32 @@ class Sgd:
     ignores_rank = True
 
     def init(self, params: Params) -> SgdState:
-        """The state before the first step."""
+        """The state before the first step.
+
+        Args:
+          params: A pytree of floating arrays.
+        Returns:
+          An `SgdState` of step 0, its velocity zeros of the shapes of `params`, or None without
+          momentum.
+        Raises:
+          TypeError: A leaf does not hold floating numbers.
+        """
         velocity = statistics("sgd", params)
         return SgdState(step_zero(), None if self.momentum is None else velocity)
 
     def update(self, grads: Params, state: SgdState, params: Params | None = None):
-        """Updates for `grads`, and the next state."""
+        """Updates for `grads`, and the next state.
+
+        Args:
+          grads: The gradients, shaped as the parameters.
+          state: From `init` or the last update.
+          params: Not used.
+        Returns:
+          The updates, which `apply_updates` adds to the parameters, of their shapes and in at least
+          float32, and the next state.
+        Raises:
+          ValueError, TypeError: Shapes or structures differ, or a leaf is not floating.
+        """
         del params
         check_state("sgd", SgdState, state)
         rule = "state must hold a velocity where there is momentum, and nowhere else"

@@ -83,10 +83,11 @@ def sweep(  # noqa: D417, `fit` describes the others
 
     Lanes run in chunks of one program, on all devices and cores, or on `jax.default_device` if it
     is set. Where several processes run and it is not, all of them call `sweep` alike, each runs a
-    part of the lanes, and all return the whole. Lanes that have stopped or diverged are removed, and the active ones are packed into
-    fewer chunks, so that stopped lanes cost next to nothing. The first Ctrl-C or SIGTERM returns
-    the results so far; a second one acts as usual. Checkpoints are those of `train`: a killed sweep
-    continues from the newest, to the same bits on the same kind of machine.
+    part of the lanes, and all return the whole. Lanes that have stopped or diverged are removed,
+    and the active ones are packed into fewer chunks, so that stopped lanes cost next to nothing.
+    The first Ctrl-C or SIGTERM returns the results so far; a second one acts as usual. Checkpoints
+    are those of `train`: a killed sweep continues from the newest, to the same bits on the same
+    kind of machine.
 
     Args:
       net, loss, optimizer, data, epochs, batch_size, accumulate, validation, metrics, monitor,
