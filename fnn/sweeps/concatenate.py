@@ -1,6 +1,5 @@
 """`concatenate_sweeps`: several sweeps, such as those of many machines, as one."""
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import jax
 import numpy as np
 
 from fnn._core import checks
-from fnn._core.partition import Structure, merge
+from fnn._core.partition import merge
 from fnn._host.fingerprint import codes, fingerprint
 from fnn.sweeps.columns import numbers_of
 from fnn.sweeps.program import Varied
@@ -84,35 +83,57 @@ def concatenate_sweeps(sweeps: Iterable[Sweep]) -> Sweep:
 def _checked(sweeps: Any) -> list[Sweep]:
     """The sweeps, alike but for their numbers."""
     rule = "sweeps must be a list of results of sweep"
-    is_some = isinstance(sweeps, Iterable)
-    checks.require(is_some, _NAME, rule, type(sweeps).__name__, TypeError)
-    parts = list(sweeps)
+    try:
+        each = iter(sweeps)
+    except TypeError:
+        raise TypeError(f"{_NAME}: {rule}; got {type(sweeps).__name__}") from None
+    parts = list(each)
     for part in parts:
         checks.require(type(part) is Sweep, _NAME, rule, type(part).__name__, TypeError)
     checks.require(parts, _NAME, "there must be at least one sweep", "none")
     first = parts[0]
     for number, part in enumerate(parts):
         if part.varied.structure != first.varied.structure:
-            there, here = _described(part.varied), _described(first.varied)
-            names = [name for name in here | there if there.get(name) != here.get(name)]
+            names = ", ".join(_differing(_described(first), _described(part)))
             rule = "sweeps must differ in the values of numbers only"
-            checks.require(not names, _NAME, rule, f"another {', '.join(names)} in sweep {number}")
+            checks.require(not names, _NAME, rule, f"another {names} in sweep {number}")
         checks.same_structure(_NAME, f"state of sweep {number}", _of_lane(first), _of_lane(part))
         rule = "x in 64 bits must have been shifted by one scaler (or give x in 32 bits)"
         shifts: Any = first.shift, part.shift
-        checks.require(
-            np.array_equal(*shifts), _NAME, rule, f"another scaler of inputs in sweep {number}"
-        )
+        got = f"another scaler of inputs in sweep {number}"
+        checks.require(np.array_equal(*shifts), _NAME, rule, got)
     return parts
 
 
-def _described(varied: Varied) -> dict[str, Any]:
-    """What is static in the problems of a sweep, by path, and the code of functions."""
-    problem, _ = merge(varied.structure, [0] * len(varied.traced))
+def _arguments(varied: Varied, numbers: list[Any]) -> dict[str, Any]:
+    """The arguments of a sweep as they were given, with these in place of their numbers."""
+    problem, _ = merge(varied.structure, numbers)
     arguments = problem._asdict()
-    plan = arguments.pop("plan")
-    arguments |= {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
+    del arguments["plan"]
+    metrics = {name.removeprefix("validation_"): value for name, value in problem.metrics.items()}
+    metrics.pop("loss", None)  # whose numbers are those of the loss
+    arguments |= {"metrics": metrics, "data": tuple(problem.data)}
+    if problem.validation is not None:
+        arguments["validation"] = tuple(problem.validation)
+    return arguments
+
+
+def _described(part: Sweep) -> dict[str, Any]:
+    """What is static in a sweep, by path, and the code of functions."""
+    arguments = _arguments(part.varied, [0] * len(part.varied.traced))
+    arguments |= vars(part.problem.plan)
     return fingerprint(**arguments) | codes(**arguments)
+
+
+def _differing(here: dict[str, Any], there: dict[str, Any]) -> list[str]:
+    """The paths of what differs, without those of its parts."""
+    names = {name.removesuffix(".__code__") for name in here | there
+             if here.get(name) != there.get(name)}  # fmt: skip
+    found: list[str] = []
+    for name in sorted(names):
+        if not name.startswith(tuple(f"{whole}{sign}" for whole in found for sign in ".[")):
+            found.append(name)
+    return found
 
 
 def _of_lane(part: Sweep) -> Any:
@@ -123,8 +144,7 @@ def _of_lane(part: Sweep) -> Any:
 
 def _varied(parts: Sequence[Sweep]) -> Varied:
     """The problems of all lanes and the keys of their orders, shared where they are equal."""
-    structure = parts[0].varied.structure
-    names = {index: name for name, index in _names(structure, parts[0].varied).items()}
+    names = {index: name for name, index in _names(parts[0].varied).items()}
     traced, swept = [], []
     for index, shared in enumerate(parts[0].varied.traced):
         leaves = [part.varied.traced[index] for part in parts]
@@ -139,7 +159,7 @@ def _varied(parts: Sequence[Sweep]) -> Varied:
             shared = with_keys(jax.tree.map(_rows, *rows))
         traced.append(shared)
         swept.append(is_own)
-    return Varied(structure, traced, tuple(swept))
+    return Varied(parts[0].varied.structure, traced, tuple(swept))
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -169,7 +189,7 @@ def _by_lane(part: Sweep, index: int) -> Any:
 def _columns(parts: Sequence[Sweep], varied: Varied) -> dict[str, np.ndarray]:
     """The swept values by path: as they were given, or else as they are in the problems."""
     found = {}
-    for name, index in _names(varied.structure, varied).items():
+    for name, index in _names(varied).items():
         if is_key(varied.traced[index]) and varied.swept[index]:
             found[name] = plain_values(varied.traced[index])
         elif varied.swept[index]:
@@ -177,19 +197,9 @@ def _columns(parts: Sequence[Sweep], varied: Varied) -> dict[str, np.ndarray]:
     return found
 
 
-def _names(structure: Structure, varied: Varied) -> dict[str, int]:
+def _names(varied: Varied) -> dict[str, int]:
     """The places of numbers in `Varied.traced`, by the path of the argument that has them."""
-    problem, _ = merge(structure, [*range(len(varied.traced))])
-    arguments = problem._asdict()
-    del arguments["plan"]
-    arguments["metrics"] = {
-        name.removeprefix("validation_"): metric
-        for name, metric in problem.metrics.items()
-        if name != "validation_loss"  # whose numbers are those of the loss
-    }
-    for name in ("data", "validation"):
-        arguments[name] = arguments[name] and tuple(arguments[name])
-    return numbers_of(arguments)
+    return numbers_of(_arguments(varied, [*range(len(varied.traced))]))
 
 
 def _labels(parts: Sequence[Sweep], keys: jax.Array) -> dict[str, np.ndarray]:
