@@ -165,8 +165,6 @@ def _varied(parts: Sequence[Sweep]) -> Varied:
 def _equal(one: Any, other: Any) -> bool:
     if one is other:
         return True
-    if is_key(one) != is_key(other):
-        return False
     pairs = zip(*(jax.tree.leaves(without_keys(leaf)) for leaf in (one, other)), strict=True)
     return all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in pairs)
 
