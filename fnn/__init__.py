@@ -32,7 +32,7 @@ The chapters, with the names of each; `help(fnn.mlp)` and so on say more:
                     confusion_matrix, mean_absolute_error, mean_squared_error,
                     root_mean_squared_error, r2 (`fnn.metrics`)
     Many devices    data_mesh, shard_data: `fit`, `train` and `evaluate` on all of them
-    Many networks   sweep, product, lanes, halving; cross_validate
+    Many networks   sweep, product, lanes, halving, concatenate_sweeps; cross_validate
     Files           save, load, load_metadata; `fnn.export` for where no JAX is
     Large data      `fnn.streams`: files and loaders in place of arrays, for train, evaluate
                     and scalers
@@ -114,6 +114,7 @@ from fnn.schedules import (
     warmup_cosine_decay,
 )
 from fnn.sweeps.columns import Lanes, lanes, product
+from fnn.sweeps.concatenate import concatenate_sweeps
 from fnn.sweeps.halving import Halving, halving
 from fnn.sweeps.result import Sweep
 from fnn.sweeps.sweep import sweep
@@ -171,6 +172,7 @@ __all__ = [
     "chain",
     "class_weights",
     "clip_by_global_norm",
+    "concatenate_sweeps",
     "confusion_matrix",
     "cosine_decay",
     "cross_entropy",

@@ -79,7 +79,7 @@ INSIDE = {
     "sklearn": ["base", "classifier", "regressor", "fits", "search", "__init__"],
     "sweeps": [
         *["columns", "halving", "rows", "layout", "lanes_last", "program"],
-        *["store", "chunks", "spread", "setup", "result", "sweep", "__init__"],
+        *["store", "chunks", "spread", "setup", "result", "concatenate", "sweep", "__init__"],
     ],
     "sweeps/lanes_last": ["interpreter", "steps", "__init__"],
     "training": [
@@ -215,7 +215,7 @@ def test_importing_fnn_starts_no_backend():
 
 def test_importing_fnn_imports_nothing_of_the_extras():
     extras = {"optax", "chex", "sklearn", "matplotlib", "tqdm", "flax", "torch", "keras", "onnx"}
-    extras |= {"pyarrow", "optuna", "grain"}
+    extras |= {"pyarrow", "optuna", "grain", "ray"}
     out = run_python(f"import fnn, sys; print(sorted({extras!r} & set(sys.modules)))")
     assert out.strip() == "[]"
 

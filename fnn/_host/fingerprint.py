@@ -6,7 +6,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import jax
@@ -40,7 +40,22 @@ def fingerprint(**arguments: Any) -> dict[str, str]:
     """
     found = {}
     for name, value in arguments.items():
-        found |= dict(_parts(name, value))
+        found |= {path: text for path, text, _ in _parts(name, value)}
+    return found
+
+
+def codes(**arguments: Any) -> dict[str, CodeType]:
+    """The code of each function of the arguments, and of what they close over, by path.
+
+    With it, functions can be compared that were unpickled from two copies.
+    """
+    found = {}
+    for name, value in arguments.items():
+        for path, _, part in _parts(name, value):
+            function = part.func if isinstance(part, _PARTIAL) else part
+            code = getattr(function, "__code__", None)
+            if isinstance(code, CodeType):
+                found[f"{path}.__code__"] = code
     return found
 
 
@@ -76,12 +91,12 @@ def _is_former(name: str, text: str) -> bool:
     return any(name.endswith(field) and text == value for field, value in _FORMER.items())
 
 
-def _parts(path: str, value: Any, above: tuple[int, ...] = ()) -> Iterator[tuple[str, str]]:
-    """The descriptions of a value's parts; `above` are the ids of the values that contain it."""
+def _parts(path: str, value: Any, above: tuple[int, ...] = ()) -> Iterator[tuple[str, str, Any]]:
+    """Path, description and value of each part; `above` are the ids of what contains the value."""
     if id(value) in above:
-        yield path, "what it is a part of"
+        yield path, "what it is a part of", None
         return
-    yield path, _own(value)
+    yield path, _own(value), value
     for name, part in _members(value).items():
         yield from _parts(f"{path}{name}", part, (*above, id(value)))
 
@@ -115,7 +130,7 @@ def _of_set(member: Any) -> str:
     """A member of a set, which has no path: all of its parts, as a `repr` may leave some out."""
     if member is None or isinstance(member, (bool, str, bytes, int, float)):
         return repr(member)
-    return repr(dict(_parts("", member)))
+    return repr({path: text for path, text, _ in _parts("", member)})
 
 
 def _numbers(array: np.ndarray) -> str:

@@ -107,6 +107,12 @@ def columns_of(tree: Any) -> dict[str, Any]:
     return {_path(path): leaf.values for path, leaf in found if is_lanes(leaf)}
 
 
+def numbers_of(tree: Any) -> dict[str, Any]:
+    """All numbers of a tree by the path to them, as `columns_of` names them."""
+    found, _ = jax.tree_util.tree_flatten_with_path(by_value(tree))
+    return {_path(path): leaf for path, leaf in found if is_number(leaf)}
+
+
 def of_lane(tree: Any, index: int) -> Any:
     """The tree of one lane: its value in place of each marker."""
 

@@ -1,18 +1,14 @@
 """Several processes that train one network: real ones, on this machine."""
 
 import json
-import os
-import re
 import socket
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from started import run_together
 
 import fnn
 
@@ -37,26 +33,10 @@ def together(what, folder, processes=2, devices=1, timeout=300):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    flags = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count"
-    env = {**os.environ, "XLA_FLAGS": f"{flags}={devices}", "JAX_PLATFORMS": "cpu"}
-    # a file of its own for each: JAX's runtime prints to the standard output, too
-    with tempfile.TemporaryDirectory() as written:
-        files = [Path(written) / f"{process}.txt" for process in range(processes)]
-        started = [
-            subprocess.Popen(
-                [sys.executable, SCRIPT, *map(str, (process, processes, port, what, folder, file))],
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
-            )
-            for process, file in enumerate(files)
-        ]  # fmt: skip
-        try:
-            printed = [process.communicate(timeout=timeout)[0] for process in started]
-        finally:
-            for process in started:
-                process.kill()
-        texts = [file.read_text() if file.exists() else "" for file in files]
-    outputs = [dict(re.findall(r"^(\w+) (.*)$", text, re.MULTILINE)) for text in texts]
-    return outputs, [process.returncode for process in started], printed
+    commands = [
+        ((SCRIPT, process, processes, port, what, folder), {}) for process in range(processes)
+    ]
+    return run_together(commands, devices=devices, timeout=timeout)
 
 
 @pytest.mark.parametrize("devices", [1, 4])

@@ -201,6 +201,21 @@ CALLS = OF_FUNCTIONS | {
         },
     ),
     # sweeps
+    "concatenate_sweeps": Call(
+        fnn.concatenate_sweeps,
+        {
+            "sweeps": Kind(
+                Made(lambda: [value_of(SWEEP)] * 2),
+                junk()
+                | {
+                    "a number": 1,
+                    "a sweep": SWEEP,
+                    "a run among them": Made(lambda: [value_of(SWEEP), value_of(SWEEP).best()]),
+                },
+                {"a tuple": tuple, "an iterator": iter},
+            )
+        },
+    ),
     "halving": Call(
         fnn.halving,
         {
