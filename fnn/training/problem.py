@@ -12,10 +12,8 @@ from fnn._core import checks
 from fnn._core.config import config, static
 from fnn._core.dataset import Data, Dataset, Sharded, dataset, selected_shapes, sharded
 from fnn._core.partition import is_number
-from fnn._core.processes import require_same, spans_processes
 from fnn._core.shapes import shapes_of
 from fnn._core.shards import in_equal_parts
-from fnn._host.fingerprint import fingerprint
 from fnn.evaluation import check_loss, check_measures, checked_metrics
 from fnn.networks.suitable import check_outputs_suit, higher_is_better
 from fnn.networks.units import centred
@@ -132,9 +130,6 @@ def over_devices(function: str, problem: Problem, shuffle: str | None) -> Proble
     if is_sharded and shuffle != "global":
         size = problem.plan.batch_size
         data = data._replace(shards=in_equal_parts(function, data.shards, data.rows, size))
-    if spans_processes(data):
-        whole = problem._asdict() | {"shuffle": shuffle, "jax": jax.__version__}
-        require_same(function, lambda: fingerprint(**whole))
     return problem._replace(data=data, validation=validation)
 
 

@@ -30,7 +30,7 @@ def assert_losses(printed, run):
     np.testing.assert_allclose(losses, run.history["loss"], atol=1e-4)
 
 
-def together(what, folder, processes=2, devices=1, timeout=300):
+def together(what, folder, processes=2, devices=1, timeout=300, script=SCRIPT):
     """What each process has written, a dict from first words to lines, and its return code."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -42,7 +42,7 @@ def together(what, folder, processes=2, devices=1, timeout=300):
         files = [Path(written) / f"{process}.txt" for process in range(processes)]
         started = [
             subprocess.Popen(
-                [sys.executable, SCRIPT, *map(str, (process, processes, port, what, folder, file))],
+                [sys.executable, script, *map(str, (process, processes, port, what, folder, file))],
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
             )
             for process, file in enumerate(files)
@@ -62,10 +62,8 @@ def test_two_processes_train_as_one_does(tmp_path, devices):
     (first, second), codes, errors = together("all", tmp_path, devices=devices)
     assert codes == [0, 0], errors
     assert "x of data must be finite everywhere" in second.pop("nan")
-    assert (
-        first.pop("nan")
-        == "shard_data: data must be valid in all processes; got an error in another"
-    )
+    elsewhere = "shard_data: data must be valid in all processes; got an error in another: Value"
+    assert first.pop("nan").startswith(elsewhere)
     assert first == second
     assert first["devices"] == f"{2 * devices} (96, 3)"
     run = fnn.fit(NET, fnn.softmax_cross_entropy, fnn.adam(1e-2), DATA, **RUN | {"epochs": 4})
