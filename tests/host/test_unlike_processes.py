@@ -7,6 +7,7 @@ from test_processes import together
 
 SCRIPT = Path(__file__).parent / "unlike_processes.py"
 
+LABEL = "labels must be from 0 to 3"
 
 # by what is tried: the error of the process that is at fault, or of both
 ERRORS = {
@@ -17,6 +18,9 @@ ERRORS = {
     "metrics": "ValueError roc_auc: outputs must have one column or two",
     "nan": "ValueError fit: x of data must be finite everywhere; got nan at index (19, 2)",
     "nan_of_scaler": "ValueError standard_scaler: x must be finite everywhere; got nan at index",
+    "label": f"ValueError softmax_cross_entropy: {LABEL}; got 7",
+    "label_validation": f"ValueError softmax_cross_entropy: {LABEL}; got 7",
+    "label_evaluate": f"ValueError accuracy: {LABEL}, as outputs are (16, 4); got 7",
 }
 
 

@@ -93,11 +93,14 @@ attempt("seconds", lambda: train(max_seconds=-1 if second else 1))
 attempt("evaluate", lambda: evaluate(batch_size=-1 if second else 16))
 attempt("folder", lambda: train(checkpoint=path / "file"))
 
-wrong_x = x.copy()
+wrong_x, wrong_y = x.copy(), y.copy()
 if second:
-    wrong_x[3, 2] = np.nan
+    wrong_x[3, 2], wrong_y[5] = np.nan, 7
 attempt("nan", lambda: fit((sharded(wrong_x), data[1])))
 attempt("nan_of_scaler", lambda: fnn.standard_scaler(sharded(wrong_x)))
+attempt("label", lambda: fit((data[0], sharded(wrong_y))))
+attempt("label_validation", lambda: train(validation=(data[0], sharded(wrong_y)), epochs=1))
+attempt("label_evaluate", lambda: evaluate((data[0], sharded(wrong_y[:, None]))))
 
 # and all are in step after that
 write("after", float(train(epochs=100).history["loss"][-1]))
