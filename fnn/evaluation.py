@@ -13,12 +13,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn._core import checks
-from fnn._core.dataset import Data, Dataset, Sharded, Subset, dataset, selected, sharded
+from fnn._core.dataset import (
+    Data,
+    Dataset,
+    Sharded,
+    Subset,
+    dataset,
+    selected,
+    selected_shapes,
+    sharded,
+)
 from fnn._core.jit_cache import compiled
 from fnn._core.partition import Structure, host_numbers, merge, split
+from fnn._core.processes import valid_in_all
 from fnn._core.reductions import weighted_mean
 from fnn._core.shapes import shapes_of
 from fnn._core.shards import in_blocks
+from fnn._host.fingerprint import require_same_arguments
 from fnn.activations import sigmoid
 from fnn.networks.suitable import check_outputs_suit, ends_in, unwrapped
 from fnn.networks.units import (
@@ -80,18 +91,21 @@ def evaluate(
     {'mae': 1.0, 'mse': 1.0}
     """
     name = "evaluate"
-    checks.functions(name, "net", net, "init", "apply")
-    metrics = checked_metrics(name, net, metrics)
     reader = None
-    if isinstance(data, Source):
-        reader = Reader(name, "data", data)
-        net, reader, data = centred_on(net, reader)
-    net, (data,), _ = centred(net, data)
-    data = dataset(name, "data", data)
-    if batch_size is not None:
-        batch_size = checks.count(name, "batch_size", batch_size)
-    params = jax.tree.map(lambda leaf: checks.numbers(name, "params", leaf), params)
-    check_measures(name, net, params, data, metrics)
+    with valid_in_all(name, data):
+        checks.functions(name, "net", net, "init", "apply")
+        metrics = checked_metrics(name, net, metrics)
+        if isinstance(data, Source):
+            reader = Reader(name, "data", data)
+            net, reader, data = centred_on(net, reader)
+        net, (data,), _ = centred(net, data)
+        data = dataset(name, "data", data)
+        if batch_size is not None:
+            batch_size = checks.count(name, "batch_size", batch_size)
+        params = jax.tree.map(lambda leaf: checks.numbers(name, "params", leaf), params)
+        check_measures(name, net, params, selected_shapes(data), metrics)
+    arguments = {"net": net, "data": data, "metrics": metrics, "batch_size": batch_size}
+    require_same_arguments(name, arguments | {"params": params})
     if reader is not None:
         return streamed_scores(name, net, params, reader, metrics, batch_size)
     return scores_of(name, net, params, sharded(data), metrics, batch_size)
@@ -229,13 +243,7 @@ def check_measures(
 
 
 def check_loss(
-    function: str,
-    net: Network,
-    params: Params,
-    data: Dataset,
-    loss: Loss,
-    *,
-    remember: bool = True,
+    function: str, net: Network, params: Params, data: Dataset, loss: Loss, *, remember: bool = True
 ) -> jax.ShapeDtypeStruct:
     """Shape and dtype of the mean loss, after the same checks: a loss cannot be a metric."""
     abstract, known = (net, params, data.x, data.weights), (loss, data.y, function)
@@ -270,12 +278,7 @@ def checked_metrics(function: str, net: Network, metrics: Any) -> dict[str, Any]
 
 
 def _measured(
-    function: str,
-    name: str,
-    net: Network,
-    metric: Metric | Loss,
-    outputs: jax.Array,
-    data: Dataset,
+    function: str, name: str, net: Network, metric: Metric | Loss, outputs: jax.Array, data: Dataset
 ) -> jax.Array:
     options = _parameters(metric)
     bound = getattr(metric, "keywords", {})

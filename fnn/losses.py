@@ -263,13 +263,13 @@ def _values(
     """Outputs and targets of one shape and dtype, both `(..., out)`."""
     outputs = _outputs(function, outputs)
     targets = checks.array(function, "targets", targets)
-    if outputs.shape[-1] == 1 and targets.shape == outputs.shape[:-1]:
-        targets = targets[..., None]
+    one_column = outputs.shape[-1] == 1 and targets.shape == outputs.shape[:-1]
     rule = f"targets must have the shape of outputs, {outputs.shape}, or without the last axis if 1"
-    checks.require(targets.shape == outputs.shape, function, rule, targets.shape)
+    fits = one_column or targets.shape == outputs.shape
+    checks.require(fits, function, rule, targets.shape)
     if probabilities:
         _check_range(function, "targets must be 0, 1 or a probability between", targets, 1)
-    return outputs, jnp.asarray(targets).astype(outputs.dtype)
+    return outputs, jnp.asarray(targets).reshape(outputs.shape).astype(outputs.dtype)
 
 
 def _classes(
@@ -289,13 +289,14 @@ def _classes(
         f"as outputs are {outputs.shape}"
     )
     whole = targets.dtype.kind in "biu"
-    if whole and targets.shape == (*outputs.shape[:-1], 1):
-        targets = targets.reshape(outputs.shape[:-1])
-    checks.require(targets.shape == outputs.shape[:-1], function, rule, targets.shape)
+    in_column = whole and targets.shape == (*outputs.shape[:-1], 1)
+    fits = in_column or targets.shape == outputs.shape[:-1]
+    checks.require(fits, function, rule, targets.shape)
     rule = "labels must be integers"
     checks.require(whole, function, rule, f"{targets.dtype}{targets.shape}", TypeError)
+    # before they are reshaped: in a compiled program, values are not known after that
     _check_range(function, f"labels must be from 0 to {classes - 1}", targets, classes - 1)
-    targets = jnp.asarray(targets)
+    targets = jnp.asarray(targets).reshape(outputs.shape[:-1])
     labels = targets.astype(np.int32)
     valid = (labels >= 0) & (labels < classes) & (labels.astype(targets.dtype) == targets)
     return outputs, jax.nn.one_hot(labels, classes, dtype=bool), valid

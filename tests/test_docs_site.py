@@ -78,17 +78,23 @@ def test_every_submodule_is_a_module():
         assert isinstance(importlib.import_module(f"fnn.{name}"), ModuleType)
 
 
+def examples(page):
+    """The code of a page's examples, each at its line."""
+    text = page.read_text()
+    for match in re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        yield "\n" * (text[: match.start()].count("\n") + 1) + match.group(1)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     """In one test, as each uses what those before it have defined."""
-    if page.stem == "contributing":
-        pytest.skip("its examples are changes, tried below")
+    if page.stem in ("contributing", "devices"):
+        pytest.skip("its examples are tried below")
     for library in NEEDS.get(page.stem, ()):
         pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
-    text, names = page.read_text(), {}
-    for match in re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
-        line = text[: match.start()].count("\n") + 1
+    names = {}
+    for code in examples(page):
         as_readers_have_it = (
             jax.numpy_rank_promotion("allow"),
             jax.numpy_dtype_promotion("standard"),
@@ -96,7 +102,26 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
         with contextlib.ExitStack() as stack:
             for setting in (*as_readers_have_it, contextlib.redirect_stdout(io.StringIO())):
                 stack.enter_context(setting)
-            exec(compile("\n" * line + match.group(1), str(page), "exec"), names)
+            exec(compile(code, str(page), "exec"), names)
+
+
+EIGHT = """
+for array in (*data, *jax.tree.leaves(run.params)):
+    assert len(array.devices()) == 8
+assert [shard.data.shape for shard in data[0].addressable_shards] == [(125, 8)] * 8
+"""
+
+
+def test_the_examples_of_devices_run_on_eight(tmp_path):
+    page = DOCS / "devices.md"
+    (flag,) = re.findall(r"^XLA_FLAGS=(\S+) python$", page.read_text(), re.MULTILINE)
+    flags = f"--xla_backend_optimization_level=0 {flag}"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join([*examples(page), EIGHT])], cwd=tmp_path,
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_two_commands_are_those_of_the_readme():

@@ -104,6 +104,15 @@ def test_any_function_of_outputs_and_targets_is_a_metric_or_a_loss():
         fnn.evaluate(NET, PARAMS, (X, LABELS, WEIGHTS), {"s": scalar})
 
 
+@pytest.mark.parametrize("place", [np.asarray, jnp.asarray], ids=["host", "device"])
+def test_labels_out_of_range_are_found_in_a_column_too(place):
+    data = X, place(np.where(np.arange(23) == 9, 3, LABELS))[:, None]
+    with pytest.raises(ValueError, match=r"accuracy: labels must be from 0 to 2, .*; got 3"):
+        fnn.evaluate(NET, PARAMS, data, {"accuracy": fnn.accuracy})
+    with pytest.raises(ValueError, match="softmax_cross_entropy: labels must be from 0 to 2; got"):
+        fnn.fit(NET, fnn.softmax_cross_entropy, fnn.sgd(0.1), data, key=jax.random.key(0), epochs=1)
+
+
 def test_evaluation_can_be_jitted_and_vmapped_over_parameters():
     many = jax.vmap(NET.init)(jax.random.split(jax.random.key(0), 3))
     over = jax.jit(jax.vmap(lambda p: fnn.evaluate(NET, p, (X, LABELS), MEASURES)))(many)

@@ -35,12 +35,16 @@ class OncePerArray:
 def all_finite(value: jax.Array | np.ndarray) -> bool:
     """Whether no number of a concrete array is NaN or infinite.
 
-    Found out where the array is: on devices with memory of their own, or of several processes, by a
-    reduction, of which one bool comes back.
+    Found out where the array is: on devices with memory of their own by a reduction, of which one
+    bool comes back. Of several processes, each looks at what is on its devices.
     """
-    if isinstance(value, jax.Array) and (
-        not value.is_fully_addressable or has_own_memory(value.devices())
-    ):
+    if isinstance(value, jax.Array) and not value.is_fully_addressable:
+        return all(_all_finite(shard.data) for shard in value.addressable_shards)
+    return _all_finite(value)
+
+
+def _all_finite(value: jax.Array | np.ndarray) -> bool:
+    if isinstance(value, jax.Array) and has_own_memory(value.devices()):
         with jax.debug_nans(False), jax.debug_infs(False):
             return bool(jax.device_get(_isfinite_all(value)))
     return bool(np.isfinite(np.asarray(jax.device_get(value))).all())

@@ -18,7 +18,7 @@ import numpy as np
 from jax.core import Tracer
 
 from fnn._core.array_cache import all_finite
-from fnn._core.processes import fetched, is_elsewhere
+from fnn._core.processes import is_elsewhere, parts_here, valid_in_all
 
 INT32 = 2**31 - 1
 """The largest of JAX's integers at its default precision."""
@@ -315,15 +315,19 @@ def floats(function: str, name: str, tree: Any) -> Any:
 
 
 def finite(function: str, name: str, value: Any) -> None:
-    """Raises ValueError where a concrete array holds NaN or infinity."""
-    if isinstance(value, Tracer) or value.dtype.kind in "biu" or all_finite(value):
+    """Raises ValueError where a concrete array holds NaN or infinity.
+
+    Of several processes, each looks at what is on its devices, and all raise.
+    """
+    if isinstance(value, Tracer) or value.dtype.kind in "biu":
         return
-    known = np.asarray(jax.device_get(fetched(value)))
-    good = np.isfinite(known)
-    if not good.all():
-        first = tuple(int(i) for i in np.argwhere(~good)[0])
-        rule = f"{name} must be finite everywhere"
-        require(False, function, rule, f"{known[first]} at index {first}")
+    with valid_in_all(function, value):
+        for begin, part in [] if all_finite(value) else parts_here(value):
+            known = np.asarray(jax.device_get(part))
+            if (bad := ~np.isfinite(known)).any():
+                first = tuple(int(i) for i in np.add(begin, np.argwhere(bad)[0]))
+                rule = f"{name} must be finite everywhere"
+                require(False, function, rule, f"{known[bad][0]} at index {first}")
 
 
 def same_structure(function: str, name: str, expected: Any, given: Any) -> None:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn._core import checks
+from fnn._core.processes import is_elsewhere, rows_here
 from fnn._core.shards import Shards, placed_alike, rows_at, shards_of
 from fnn.types import Array
 
@@ -130,7 +131,16 @@ def selected(data: Data) -> Dataset:
 
 
 def selected_shapes(data: Data) -> Dataset:
-    """`selected`, with the shape of x in its place where rows are chosen; nothing is computed."""
+    """`selected`, to check other arguments by, with shapes in place of what needs computing.
+
+    Where rows are chosen, x is a shape. Of rows that other processes hold, each process has its
+    own: their y, the shape of x, and weights of 1.
+    """
+    if is_elsewhere(data.y):
+        y = rows_here(data.y)
+        shape: Any = jax.ShapeDtypeStruct((len(y), *data.x.shape[1:]), data.x.dtype)
+        weights = None if data.weights is None else np.ones(len(y), data.weights.dtype)
+        return Dataset(shape, y, weights)
     if not isinstance(data, Subset):
         return Dataset(*data[:3])
     x: Any = jax.ShapeDtypeStruct((data.rows, *data.x.shape[1:]), data.x.dtype)

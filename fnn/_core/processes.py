@@ -5,6 +5,7 @@ nothing.
 """
 
 import contextlib
+import contextvars
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -13,12 +14,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
+from jax.core import Tracer, eval_context
 from jax.experimental import multihost_utils
 
 _DIGEST = 16
 # bytes that processes exchange at once
 _PIECE = 2**24
+# bytes of an error's text that other processes get
+_TEXT = 1024
+_within = contextvars.ContextVar("within `raised_in_all`", default=False)
 # errors of the runtime, by which collective operations end
 _LOST = re.compile(r"(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED): ")
 # odd numbers, one for each word of a digest on devices
@@ -52,12 +56,25 @@ def fetched(tree: Any) -> Any:
     return jax.tree.map(whole, tree)
 
 
+def parts_here(array: Any) -> list[tuple[tuple[int, ...], Any]]:
+    """The parts of an array that are on devices of this process, each with where it begins."""
+    if not spans_processes(array):
+        return [((0,) * array.ndim, array)]
+    shards = array.addressable_shards
+    return [(tuple(axis.start or 0 for axis in shard.index), shard.data) for shard in shards]
+
+
+def rows_here(array: Any) -> np.ndarray:
+    """The rows of an array, sharded by its first axis, that are on devices of this process."""
+    parts = {begin[0]: part for begin, part in parts_here(array)}
+    return np.concatenate([np.asarray(parts[begin]) for begin in sorted(parts)])
+
+
 def largest(*values: int | bool) -> tuple[int, ...]:
     """The largest of each value over the processes."""
     if jax.process_count() == 1:
         return tuple(map(int, values))
-    found = multihost_utils.process_allgather(np.array(values, np.int32))
-    return tuple(np.max(found.reshape(-1, len(values)), axis=0).tolist())
+    return tuple(np.max(_gathered(np.array(values, np.int32)), axis=0).tolist())
 
 
 def from_all(tree: Any) -> Any:
@@ -71,8 +88,7 @@ def from_all(tree: Any) -> Any:
     # in pieces of a few sizes, which bounds memory on devices and how many programs there are
     piece = min(_PIECE, 1 << max(0, len(joined) - 1).bit_length())
     padded = np.pad(joined, (0, -len(joined) % piece)).reshape(-1, piece)
-    parts = [np.asarray(multihost_utils.process_allgather(part)) for part in padded]
-    found = np.concatenate([part.reshape(-1, piece) for part in parts], axis=1)
+    found = np.concatenate([_gathered(part) for part in padded], axis=1)
     ends = np.cumsum([len(part) for part in own])
     whole = [
         found[:, end - len(part) : end].copy().view(leaf.dtype).reshape(len(found), *leaf.shape)
@@ -99,16 +115,49 @@ def all_or_none(call: Callable[[], Any], error_elsewhere: Exception) -> Any:
     Raises:
       Exception: What it raises; in the processes where it does not, `error_elsewhere`.
     """
-    if jax.process_count() == 1:
+    with raised_in_all(error_elsewhere):
         return call()
-    result, failed = None, None
+
+
+@contextlib.contextmanager
+def raised_in_all(error_elsewhere: Exception, together: bool = True) -> Iterator[None]:
+    """Has an error that one process raises inside raised by all of them, if they do it together.
+
+    Nothing inside may wait for other processes, as one that has raised does not arrive there. A
+    block inside another leaves it to that one.
+
+    Raises:
+      Exception: The error; in the other processes, one like `error_elsewhere`, with its text.
+    """
+    if jax.process_count() == 1 or not together or _within.get():
+        yield
+        return
+    failed, token = None, _within.set(True)
     try:
-        result = call()
+        yield
     except Exception as error:
         failed = error
-    if any(largest(failed is not None)):
-        raise failed or error_elsewhere
-    return result
+    finally:
+        _within.reset(token)
+    if not any(largest(failed is not None)):
+        return
+    text = "" if failed is None else f"{type(failed).__name__}: {failed}"
+    own = np.frombuffer(text.encode()[:_TEXT].ljust(_TEXT, b"\0"), np.uint8)
+    found = _gathered(own)
+    if failed is not None:
+        raise failed
+    texts = [row.tobytes().rstrip(b"\0").decode(errors="replace") for row in found]
+    raise type(error_elsewhere)(f"{error_elsewhere}: {max(texts)}")
+
+
+def valid_in_all(
+    function: str, data: Any, together: bool = False
+) -> contextlib.AbstractContextManager:
+    """`raised_in_all`, for checks of arguments, where data span processes or all do it together."""
+    rule = "arguments must be valid in all processes"
+    elsewhere = ValueError(f"{function}: {rule}; got an error in another")
+    together = together or (jax.process_count() > 1 and spans_processes(data))
+    return raised_in_all(elsewhere, together)
 
 
 @contextlib.contextmanager
@@ -169,9 +218,15 @@ def _digest_on_devices(array: jax.Array) -> jax.Array:
     return jnp.stack(sums)
 
 
+def _gathered(values: np.ndarray) -> np.ndarray:
+    """The values `(size,)` of all processes, `(processes, size)`."""
+    with eval_context():  # also where the caller is transformed
+        return multihost_utils.process_allgather(values).reshape(-1, len(values))
+
+
 def _same_as_first(texts: list[str]) -> list[bool]:
     """Of each text, whether all processes have the first one's."""
     own = [hashlib.blake2b(text.encode(), digest_size=_DIGEST).digest() for text in texts]
     digests = np.frombuffer(b"".join(own), np.uint8).astype(np.int32)
-    found = multihost_utils.process_allgather(digests).reshape(-1, len(texts), _DIGEST)
+    found = _gathered(digests).reshape(-1, len(texts), _DIGEST)
     return (found == found[0]).all(axis=(0, 2)).tolist()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from fnn._core import checks
-from fnn._core.processes import fetched
+from fnn._core.processes import fetched, raised_in_all
 from fnn._host.fingerprint import differences
 from fnn.files import TEMPORARY, CheckpointError, load, load_metadata, save
 
@@ -53,7 +53,7 @@ class Checkpoints:
         self.folder = checks.path(function, "checkpoint", folder)
         self._arguments = arguments | {"precision": str(jax.dtypes.canonicalize_dtype(float))}
         self._keep, self._strict = keep, strict
-        self._writes = not shared or jax.process_index() == 0
+        self._shared, self._writes = shared, not shared or jax.process_index() == 0
         if not self._writes:
             return
         try:
@@ -110,22 +110,26 @@ class Checkpoints:
         Of several processes, the first writes, and all have to call this.
         """
         tree = fetched(tree)
-        if not self._writes:
-            return
-        within = f"_{part:010d}" if part else ""
-        path = self.folder / f"{done:010d}{within}{_ENDING}"
-        try:
-            save(path, tree, metadata | {"arguments": self._arguments, "made_with": _made_with()})
-        except CheckpointError as error:
-            if self._strict:
-                raise
-            self._warn(f"continues without a checkpoint: {error}")
-            return
-        # those beyond were passed over as damaged, and take no other's place
-        older = [found for found in self._paths() if found <= path]
-        for old in older[self._keep :]:
-            with contextlib.suppress(OSError):
-                old.unlink()
+        rule = "checkpoints must be written"
+        elsewhere = CheckpointError(f"{self._function}: {rule}; got an error in the first process")
+        with raised_in_all(elsewhere, self._shared):
+            if not self._writes:
+                return
+            within = f"_{part:010d}" if part else ""
+            path = self.folder / f"{done:010d}{within}{_ENDING}"
+            facts = {"arguments": self._arguments, "made_with": _made_with()}
+            try:
+                save(path, tree, metadata | facts)
+            except CheckpointError as error:
+                if self._strict:
+                    raise
+                self._warn(f"continues without a checkpoint: {error}")
+                return
+            # those beyond were passed over as damaged, and take no other's place
+            older = [found for found in self._paths() if found <= path]
+            for old in older[self._keep :]:
+                with contextlib.suppress(OSError):
+                    old.unlink()
 
     def _paths(self) -> list[Path]:
         """The files, newest first."""

@@ -14,8 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from fnn._core.partition import is_number
-from fnn._core.processes import digest_on_devices, is_elsewhere
+from fnn._core.partition import by_value, is_number
+from fnn._core.processes import (
+    digest_on_devices,
+    is_elsewhere,
+    require_same,
+    spans_processes,
+)
 
 _PARTIAL = (functools.partial, jax.tree_util.Partial)
 # whose functions are known by name alone
@@ -57,6 +62,22 @@ def codes(**arguments: Any) -> dict[str, CodeType]:
             if isinstance(code, CodeType):
                 found[f"{path}.__code__"] = code
     return found
+
+
+def require_same_arguments(function: str, arguments: dict[str, Any]) -> None:
+    """Raises ValueError, in every process, unless all have the same; where "data" span processes.
+
+    Of arrays that span processes, and of tracers, shapes and dtypes are compared.
+    """
+    if jax.process_count() == 1 or not spans_processes(arguments["data"]):
+        return
+
+    def known(leaf: Any) -> Any:
+        is_known = not isinstance(leaf, Tracer) and not spans_processes(leaf)
+        return leaf if is_known else jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+
+    compared = jax.tree.map(known, by_value(arguments)) | {"jax": jax.__version__}
+    require_same(function, lambda: fingerprint(**compared))
 
 
 def differences(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
@@ -107,7 +128,7 @@ def _own(value: Any) -> str:
         return repr(sorted(map(_of_set, value)))
     if value is None or isinstance(value, (bool, str, bytes, range, np.dtype)):
         return repr(value)
-    if isinstance(value, (jax.ShapeDtypeStruct, Tracer)):
+    if isinstance(value, jax.ShapeDtypeStruct):
         return f"{value.dtype}{value.shape}"
     if hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return f"{value.dtype} {_numbers(np.asarray(jax.random.key_data(value)))}"

@@ -1,8 +1,8 @@
 """Work on the host in segments of epochs, in touch with the world: bars, signals, checkpoints."""
 
 import contextlib
-import functools
 import math
+import operator
 import os
 import signal
 import threading
@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fnn._core import checks
-from fnn._core.processes import all_or_none, in_touch, largest, require_same
+from fnn._core.processes import in_touch, largest, raised_in_all, require_same
 from fnn._host.checkpoints import Checkpoints
+from fnn.files import CheckpointError
 
 # A segment is one call of the compiled program. It holds up to this many epochs, and as
 # many are asked for as take about this many seconds: the pace of the bar and of Ctrl-C.
@@ -88,6 +89,25 @@ class HostArguments(NamedTuple):
     keep: int
     on_save_error: str
 
+    def check(self, function: str) -> None:
+        """Raises ValueError or TypeError where one of them is wrong."""
+        if self.progress is not None:
+            checks.flag(function, "progress", self.progress)
+        rule = "callback must be a function of the epochs done and the latest values, or None"
+        is_one = self.callback is None or callable(self.callback)
+        checks.require(is_one, function, rule, repr(self.callback), TypeError)
+        if self.max_seconds is not None:
+            checks.one_real(function, "max_seconds", self.max_seconds, above=0)
+        if self.every is not None:
+            checks.count(function, "every", self.every)
+        checks.count(function, "keep", self.keep)
+        checks.word(function, "on_save_error", self.on_save_error, "warn", "raise")
+        if self.checkpoint is None:
+            rule = "every is about checkpoints, so checkpoint must be given"
+            checks.require(self.every is None, function, rule, "checkpoint=None")
+        else:
+            checks.path(function, "checkpoint", self.checkpoint)
+
     def checked(
         self, function: str, arguments: Callable[[], dict[str, str]], *, shared: bool = False
     ) -> HostOptions:
@@ -98,27 +118,19 @@ class HostArguments(NamedTuple):
           arguments: Makes the fingerprint of the other arguments, for checkpoints.
           shared: Whether several processes do this work together.
         """
-        if self.progress is not None:
-            checks.flag(function, "progress", self.progress)
-        rule = "callback must be a function of the epochs done and the latest values, or None"
-        is_one = self.callback is None or callable(self.callback)
-        checks.require(is_one, function, rule, repr(self.callback), TypeError)
-        seconds, every = math.inf, self.every
-        if self.max_seconds is not None:
-            seconds = float(checks.one_real(function, "max_seconds", self.max_seconds, above=0))
-        if every is not None:
-            every = checks.count(function, "every", every)
-        keep = checks.count(function, "keep", self.keep)
-        checks.word(function, "on_save_error", self.on_save_error, "warn", "raise")
+        self.check(function)
+        seconds = math.inf if self.max_seconds is None else float(self.max_seconds)
+        every = None if self.every is None else operator.index(self.every)
         checkpoints = None
-        if self.checkpoint is None:
-            rule = "every is about checkpoints, so checkpoint must be given"
-            checks.require(every is None, function, rule, "checkpoint=None")
-        else:
-            strict = self.on_save_error == "raise"
-            checkpoints = Checkpoints(
-                function, self.checkpoint, arguments(), keep=keep, strict=strict, shared=shared
-            )
+        if self.checkpoint is not None:
+            described, strict = arguments(), self.on_save_error == "raise"
+            rule = "checkpoint must be a folder that the first process can write to"
+            elsewhere = CheckpointError(f"{function}: {rule}; got an error there")
+            with raised_in_all(elsewhere, shared):
+                checkpoints = Checkpoints(
+                    function, self.checkpoint, described,
+                    keep=operator.index(self.keep), strict=strict, shared=shared,
+                )  # fmt: skip
         return HostOptions(self.progress, self.callback, seconds, checkpoints, every, {}, shared)
 
 
@@ -171,7 +183,8 @@ def run_in_segments(
     begun, pace = done, known.seconds
     saved = started = time.monotonic()
     every = outside.every or epochs  # where it is None, epochs are not what counts
-    elsewhere = RuntimeError(f"{function}: callback must not raise; it did in another process")
+    rule = "callbacks must not fail in any process"
+    failed_elsewhere = RuntimeError(f"{function}: {rule}; got an error in another")
 
     def within_limits(asked: int) -> int:
         to_end = min((end - done for end in ends if end > done), default=epochs)
@@ -205,9 +218,9 @@ def run_in_segments(
             # one measure errs
             asked = within_limits(max(1, min(8 * asked, int(seconds() / pace))))
             try:
-                if outside.callback and (advanced or not within):
-                    call = functools.partial(outside.callback, done, shown)
-                    leave |= bool(all_or_none(call, elsewhere) if outside.shared else call())
+                with raised_in_all(failed_elsewhere, outside.shared):
+                    if outside.callback and (advanced or not within):
+                        leave |= bool(outside.callback(done, shown))
                 if outside.shared:
                     asked, leave, due = largest(asked, leave, due)
             except BaseException as error:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fnn._core import checks
 from fnn._core.dataset import Dataset, dataset
-from fnn._core.processes import fetched
+from fnn._core.processes import fetched, valid_in_all
 from fnn.cross_validation.folds import (
     check_classes,
     labels_of_rows,
@@ -24,6 +24,7 @@ from fnn.networks.suitable import unwrapped
 from fnn.networks.units import centred, origin_of
 from fnn.sweeps.columns import columns_of, marked, number_of_lanes, of_lane
 from fnn.sweeps.halving import Halving, of_groups
+from fnn.sweeps.layout import over_processes
 from fnn.sweeps.setup import varied_problems
 from fnn.sweeps.sweep import sweep
 from fnn.training.problem import checked_problem, own_sign
@@ -135,72 +136,75 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
     [[3.]] (60, 1)
     """
     name = "cross_validate"
-    checks.flag(name, "allow_incomplete", allow_incomplete)
-    checks.flag(name, "refit", refit)
-    repeats = checks.count(name, "repeats", repeats)
-    given = {"net": net, "loss": loss, "optimizer": optimizer, "metrics": metrics, "stop": stop}
-    given = {what: marked(argument) for what, argument in given.items()}
-    rule = "data must be shared by all settings"
-    checks.require(not columns_of(marked(data)), name, rule, "lanes(...) in data")
     data = fetched(data)  # as each fold needs rows of all processes
-    shifted, (near,), shift = centred(net, data)
-    raw, data = data, dataset(name, "data", near)
-    x, y = (checks.rectangular(name, "data", part) for part in raw[:2])
-    raw = data._replace(x=x, y=y)
-    keys = Keys.of(name, key)
-    columns = columns_of(given)
-    columns_and_keys = columns | ({} if keys.lanes.ndim == 0 else {"key": keys.lanes})
-    settings = number_of_lanes(name, columns_and_keys) if columns_and_keys else 1
-
-    share = _checked_share(name, validation, monitor, stop is not None or halving is not None)
-    rule = "refit must be False where runs are continued, as it would begin anew"
-    checks.require(state is None or not refit, name, rule, refit)
-    rule = "refit must have validation rows of its own: validation must be a share of the rows"
-    checks.require(not refit or validation != "held_out", name, rule, "'held_out'")
-    by_rows: dict[str, Any] = {
-        "stratify": _row_labels(name, "stratify", stratify, data),
-        "groups": _row_labels(name, "groups", groups, data),
-        "share": share,
-    }
-    splits = splits_of(
-        name, data.rows, folds, key=keys.folds, repeats=repeats,
-        allow_incomplete=allow_incomplete, **by_rows,
-    )  # fmt: skip
-    takes = getattr(unwrapped(loss), "takes", None)
-    if takes in ("logits", "probabilities") and np.ndim(data.y) == 1 and data.y.dtype.kind in "iu":
-        check_classes(name, splits, np.asarray(data.y))
-
-    runs = sum(map(len, splits))  # of a setting
-    halving = of_groups(name, halving, runs)
-    of_lanes = {what: repeated(argument, runs) for what, argument in given.items()}
-    rows = Rows(data, [split for pairs in splits for split in pairs], settings)
-    nets = repeated(marked(shifted), runs)
-    origin = origin_of(shifted)
-    of_lanes["net"] = fitted_by_fold(net, nets, raw, rows.splits, shift, origin, settings)
-    given["net"] = fitted_to(net, given["net"], raw)
-    of_lanes["data"] = rows.of("train")
-    held_out = of_lanes | {"validation": rows.of("test"), "stop": None}
-    watched: dict[str, Any] = {"validation": None, "metrics": None}
-    if validation == "held_out":
-        watched = {"validation": held_out["validation"]}
-    elif share is not None:
-        watched = {"validation": rows.of("validation")}
     options = {"batch_size": batch_size, "accumulate": accumulate, "monitor": monitor, "mode": mode}
-    first: dict[str, Any] = of_lane(held_out, 0)
-    judged = checked_problem(name, **first, batch_size=batch_size, monitor=None, mode=mode)
-    score = "loss" if score is None else score
-    rule = f"score must be 'loss' or one of metrics: {', '.join(metrics or {})}"
-    checks.require(f"validation_{score}" in judged.metrics, name, rule, repr(score))
-    sign = own_sign(f"validation_{score}", judged.metrics[f"validation_{score}"])
-    if sign is None:
-        rule = "score must say which is better (a metric of one's own does not)"
-        raise ValueError(f"{name}: {rule}; got {score!r}")
+    with valid_in_all(name, data, over_processes()):
+        checks.flag(name, "allow_incomplete", allow_incomplete)
+        checks.flag(name, "refit", refit)
+        repeats = checks.count(name, "repeats", repeats)
+        given = {"net": net, "loss": loss, "optimizer": optimizer, "metrics": metrics, "stop": stop}
+        given = {what: marked(argument) for what, argument in given.items()}
+        rule = "data must be shared by all settings"
+        checks.require(not columns_of(marked(data)), name, rule, "lanes(...) in data")
+        shifted, (near,), shift = centred(net, data)
+        raw, data = data, dataset(name, "data", near)
+        x, y = (checks.rectangular(name, "data", part) for part in raw[:2])
+        raw = data._replace(x=x, y=y)
+        keys = Keys.of(name, key)
+        columns = columns_of(given)
+        columns_and_keys = columns | ({} if keys.lanes.ndim == 0 else {"key": keys.lanes})
+        settings = number_of_lanes(name, columns_and_keys) if columns_and_keys else 1
 
-    lane_keys = keys.of_lanes(settings, runs)
-    if order_key is not None:
-        checks.key(name, order_key)
-    elif not isinstance(state, FitState):  # which has one
-        order_key = keys.order
+        share = _checked_share(name, validation, monitor, stop is not None or halving is not None)
+        rule = "refit must be False where runs are continued, as it would begin anew"
+        checks.require(state is None or not refit, name, rule, refit)
+        rule = "refit must have validation rows of its own: validation must be a share of the rows"
+        checks.require(not refit or validation != "held_out", name, rule, "'held_out'")
+        by_rows: dict[str, Any] = {
+            "stratify": _row_labels(name, "stratify", stratify, data),
+            "groups": _row_labels(name, "groups", groups, data),
+            "share": share,
+        }
+        splits = splits_of(
+            name, data.rows, folds, key=keys.folds, repeats=repeats,
+            allow_incomplete=allow_incomplete, **by_rows,
+        )  # fmt: skip
+        takes = getattr(unwrapped(loss), "takes", None)
+        are_labels = np.ndim(data.y) == 1 and data.y.dtype.kind in "iu"
+        if are_labels and takes in ("logits", "probabilities"):
+            check_classes(name, splits, np.asarray(data.y))
+
+        runs = sum(map(len, splits))  # of a setting
+        halving = of_groups(name, halving, runs)
+        of_lanes = {what: repeated(argument, runs) for what, argument in given.items()}
+        rows = Rows(data, [split for pairs in splits for split in pairs], settings)
+        nets = repeated(marked(shifted), runs)
+        origin = origin_of(shifted)
+        of_lanes["net"] = fitted_by_fold(net, nets, raw, rows.splits, shift, origin, settings)
+        given["net"] = fitted_to(net, given["net"], raw)
+        of_lanes["data"] = rows.of("train")
+        held_out = of_lanes | {"validation": rows.of("test"), "stop": None}
+        watched: dict[str, Any] = {"validation": None, "metrics": None}
+        if validation == "held_out":
+            watched = {"validation": held_out["validation"]}
+        elif share is not None:
+            watched = {"validation": rows.of("validation")}
+        first: dict[str, Any] = of_lane(held_out, 0)
+        judged = checked_problem(name, **first, batch_size=batch_size, monitor=None, mode=mode)
+        score = "loss" if score is None else score
+        rule = f"score must be 'loss' or one of metrics: {', '.join(metrics or {})}"
+        checks.require(f"validation_{score}" in judged.metrics, name, rule, repr(score))
+        sign = own_sign(f"validation_{score}", judged.metrics[f"validation_{score}"])
+        if sign is None:
+            rule = "score must say which is better (a metric of one's own does not)"
+            raise ValueError(f"{name}: {rule}; got {score!r}")
+
+        lane_keys = keys.of_lanes(settings, runs)
+        if order_key is not None:
+            checks.key(name, order_key)
+        elif not isinstance(state, FitState):  # which has one
+            order_key = keys.order
+
     lanes = sweep(
         **of_lanes | watched, **options, key=lane_keys if state is None else None, state=state,
         order_key=order_key, halving=halving,

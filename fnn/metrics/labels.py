@@ -218,13 +218,12 @@ def _labels(function: str, targets: Any, shape: tuple[int, ...]) -> Array:
         return jnp.where(known, jnp.argmax(targets, axis=1), -1).astype(np.int32)
     rule = "labels of several classes must be integers"
     checks.require(_whole(targets) or columns == 1, function, rule, targets.dtype, TypeError)
-    targets = targets.reshape(rows)
     classes = np.arange(max(columns, 2))
     rule = f"labels must be from 0 to {classes[-1]}, as outputs are {shape}"
     if columns == 1:
         rule += ", scores of two classes (predicted labels would be integers)"
     check_values(function, rule, targets, lambda labels: np.isin(labels, classes))
-    return _rounded(targets)
+    return _rounded(targets.reshape(rows))
 
 
 def _rounded(targets: Any) -> Array:

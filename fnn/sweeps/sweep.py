@@ -11,7 +11,7 @@ import numpy as np
 
 from fnn._core import checks
 from fnn._core.partition import host_numbers
-from fnn._core.processes import fetched, in_touch, require_same
+from fnn._core.processes import fetched, in_touch, require_same, valid_in_all
 from fnn._host.checkpoints import Found
 from fnn._host.fingerprint import fingerprint
 from fnn._host.segments import (
@@ -131,34 +131,37 @@ def sweep(  # noqa: D417, `fit` describes the others
     [[3.]]
     """
     name = "sweep"
-    epochs = checks.count(name, "epochs", epochs, at_most=checks.INT32)
-    if at_once is not None:
-        at_once = checks.count(name, "at_once", at_once)
-    checks.flag(name, "shared_order", shared_order)
-    checks.flag(name, "allow_padding", allow_padding)
-    rule = "halving must be a halving(...) or None"
-    is_halving = halving is None or isinstance(halving, Halving)
-    checks.require(is_halving, name, rule, repr(halving), TypeError)
-
-    data, validation = fetched((data, validation))  # as each lane needs all rows
-    arguments = {"net": net, "loss": loss, "optimizer": optimizer, "data": data,
-                 "validation": validation, "metrics": metrics, "stop": stop}  # fmt: skip
-    options = {"batch_size": batch_size, "accumulate": accumulate, "monitor": monitor, "mode": mode}
-    with host_numbers():
-        setup = checked_setup(
-            name, arguments, options, key=key, state=state, order_key=order_key,
-            shared_order=shared_order, labels=labels, allow_padding=allow_padding,
-        )  # fmt: skip
-    if halving is not None:
-        rule = "the number of lanes must be a multiple of halving's group"
-        lanes_and_group = f"{setup.size} lanes, group={halving.group}"
-        checks.require(setup.size % halving.group == 0, name, rule, lanes_and_group)
-        rule = f"halving of {halving.brackets} brackets must have as many lanes or groups of them"
-        groups = setup.size // halving.group
-        checks.require(groups >= halving.brackets, name, rule, groups)
     given = HostArguments(
         progress, callback, max_seconds, checkpoint, every, keep, on_save_error
     )  # fmt: skip
+    data, validation = fetched((data, validation))  # as each lane needs all rows
+    is_spread = over_processes()
+    options = {"batch_size": batch_size, "accumulate": accumulate, "monitor": monitor, "mode": mode}
+    with valid_in_all(name, data, is_spread):
+        epochs = checks.count(name, "epochs", epochs, at_most=checks.INT32)
+        if at_once is not None:
+            at_once = checks.count(name, "at_once", at_once)
+        checks.flag(name, "shared_order", shared_order)
+        checks.flag(name, "allow_padding", allow_padding)
+        rule = "halving must be a halving(...) or None"
+        is_halving = halving is None or isinstance(halving, Halving)
+        checks.require(is_halving, name, rule, repr(halving), TypeError)
+
+        arguments = {"net": net, "loss": loss, "optimizer": optimizer, "data": data,
+                     "validation": validation, "metrics": metrics, "stop": stop}  # fmt: skip
+        with host_numbers():
+            setup = checked_setup(
+                name, arguments, options, key=key, state=state, order_key=order_key,
+                shared_order=shared_order, labels=labels, allow_padding=allow_padding,
+            )  # fmt: skip
+        if halving is not None:
+            rule = "the number of lanes must be a multiple of halving's group"
+            lanes_and_group = f"{setup.size} lanes, group={halving.group}"
+            checks.require(setup.size % halving.group == 0, name, rule, lanes_and_group)
+            brackets, groups = halving.brackets, setup.size // halving.group
+            rule = f"halving of {brackets} brackets must have as many lanes or groups of them"
+            checks.require(groups >= brackets, name, rule, groups)
+        given.check(name)
 
     def described() -> dict[str, str]:
         return fingerprint(
@@ -168,7 +171,6 @@ def sweep(  # noqa: D417, `fit` describes the others
             halving=halving and (halving, epochs),  # whose rungs go by the epochs
         )  # fmt: skip
 
-    is_spread = over_processes()
     if is_spread:
         more = {"epochs": epochs, "every": every, "jax": jax.__version__}
         require_same(name, lambda: described() | fingerprint(**more))

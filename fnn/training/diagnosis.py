@@ -11,7 +11,9 @@ from fnn._core import checks
 from fnn._core.dataset import take
 from fnn._core.jit_cache import compiled
 from fnn._core.partition import Structure, host_numbers, merge, split
+from fnn._core.processes import valid_in_all
 from fnn._core.reductions import normalized_mean
+from fnn._host.fingerprint import require_same_arguments
 from fnn.networks.mlp import MLP
 from fnn.networks.units import losses_of, scaled_outputs_of
 from fnn.optimizers import apply_updates
@@ -82,18 +84,20 @@ def diagnose(  # noqa: D417, `fit` describes them
     (True, 'activation')
     """
     name = "diagnose"
-    rule = "state must be a FitState, as fit returns it"
-    checks.require(isinstance(state, FitState), name, rule, type(state).__name__, TypeError)
-    checks.no_tracers(name, (net, loss, optimizer, data, state))
-    rule = "the run must have diverged"
-    checks.require(int(state.diverged_at) >= 0, name, rule, "one that has not")
-    problem = checked_problem(
-        name, net, loss, optimizer, data, batch_size=batch_size, accumulate=accumulate,
-        validation=None, metrics=None, monitor=None, mode="auto", stop=None,
-    )  # fmt: skip
-    problem = over_devices(name, problem, shuffle, state=state)
-    expected = jax.eval_shape(lambda key: init_state(net, optimizer, key), state.train.key)
-    checks.same_structure(name, "state.train", expected, state.train)
+    with valid_in_all(name, data):
+        rule = "state must be a FitState, as fit returns it"
+        checks.require(isinstance(state, FitState), name, rule, type(state).__name__, TypeError)
+        checks.no_tracers(name, (net, loss, optimizer, data, state))
+        rule = "the run must have diverged"
+        checks.require(int(state.diverged_at) >= 0, name, rule, "one that has not")
+        problem = checked_problem(
+            name, net, loss, optimizer, data, batch_size=batch_size, accumulate=accumulate,
+            validation=None, metrics=None, monitor=None, mode="auto", stop=None,
+        )  # fmt: skip
+        problem = over_devices(name, problem, shuffle)
+        expected = jax.eval_shape(lambda key: init_state(net, optimizer, key), state.train.key)
+        checks.same_structure(name, "state.train", expected, state.train)
+    require_same_arguments(name, problem._asdict() | {"state": state})
     with host_numbers(), jax.debug_nans(False), jax.debug_infs(False):  # it looks for them
         return _diagnosed(problem, state)
 

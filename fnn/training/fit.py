@@ -7,6 +7,8 @@ import jax
 
 from fnn._core import checks
 from fnn._core.display import call_text
+from fnn._core.processes import valid_in_all
+from fnn._host.fingerprint import require_same_arguments
 from fnn.training.epochs import run_epochs
 from fnn.training.problem import checked_problem, over_devices
 from fnn.training.state import FitState, checked_state, text_of_run
@@ -124,13 +126,15 @@ def fit(
     [[3.]] [1.] (50,)
     """
     name = "fit"
-    epochs = checks.count(name, "epochs", epochs, at_most=checks.INT32)
-    problem = checked_problem(
-        name, net, loss, optimizer, data, batch_size=batch_size, accumulate=accumulate,
-        validation=validation, metrics=metrics, monitor=monitor, mode=mode, stop=stop,
-    )  # fmt: skip
-    begin = checked_state(name, problem, key, state, order_key)
-    problem = over_devices(name, problem, shuffle, begin=begin, epochs=epochs)
+    with valid_in_all(name, data):
+        epochs = checks.count(name, "epochs", epochs, at_most=checks.INT32)
+        problem = checked_problem(
+            name, net, loss, optimizer, data, batch_size=batch_size, accumulate=accumulate,
+            validation=validation, metrics=metrics, monitor=monitor, mode=mode, stop=stop,
+        )  # fmt: skip
+        begin = checked_state(name, problem, key, state, order_key)
+        problem = over_devices(name, problem, shuffle)
+    require_same_arguments(name, problem._asdict() | {"begin": begin, "epochs": epochs})
     # A loop of one trip is compiled differently: with two, bits agree however a run is cut.
     capacity = max(epochs, 2)
     state, done, history = run_epochs(problem, begin, epochs, capacity=capacity)

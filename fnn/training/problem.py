@@ -12,10 +12,8 @@ from fnn._core import checks
 from fnn._core.config import config, static
 from fnn._core.dataset import Data, Dataset, Sharded, dataset, selected_shapes, sharded
 from fnn._core.partition import is_number
-from fnn._core.processes import require_same, spans_processes
 from fnn._core.shapes import shapes_of
 from fnn._core.shards import in_equal_parts
-from fnn._host.fingerprint import fingerprint
 from fnn.evaluation import check_loss, check_measures, checked_metrics
 from fnn.networks.suitable import check_outputs_suit, higher_is_better
 from fnn.networks.units import centred
@@ -114,14 +112,13 @@ def checked_problem(
     return Problem(net, loss, optimizer, data, validation, measures, stop, plan)
 
 
-def over_devices(function: str, problem: Problem, shuffle: str | None, **others: Any) -> Problem:
+def over_devices(function: str, problem: Problem, shuffle: str | None) -> Problem:
     """The problem with data that lie on a mesh of devices trained where they are.
 
     Args:
       function: The name of the caller, for errors.
       problem: Checked.
       shuffle: As `fit` takes it.
-      **others: What else all processes must be given alike.
     Raises:
       ValueError: `shuffle` is none of the words, or is "shards" where there are none; or the batch
         cannot be spread over the devices evenly.
@@ -137,9 +134,6 @@ def over_devices(function: str, problem: Problem, shuffle: str | None, **others:
     if is_sharded and shuffle != "global":
         size = problem.plan.batch_size
         data = data._replace(shards=in_equal_parts(function, data.shards, data.rows, size))
-    if spans_processes(data):
-        whole = problem._asdict() | {"shuffle": shuffle, "jax": jax.__version__} | others
-        require_same(function, lambda: fingerprint(**whole))
     return problem._replace(data=data, validation=validation)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from fnn._core import checks
 from fnn._core.dataset import on_devices, shards_of_batches
-from fnn._core.processes import spans_processes
-from fnn._host.fingerprint import fingerprint
+from fnn._core.processes import spans_processes, valid_in_all
+from fnn._host.fingerprint import fingerprint, require_same_arguments
 from fnn._host.segments import HostArguments, capacity_for, is_finished, run_in_segments
 from fnn.training.epochs import run_epochs
 from fnn.training.fit import Fit
@@ -103,21 +103,25 @@ def train(  # noqa: D417, `fit` describes them
     [[3.]] 50
     """
     name = "train"
-    epochs = checks.count(name, "epochs", epochs, at_most=checks.INT32)
-    given_net, streams = net, streams_of(name, net, data, validation, batch_size)
-    if streams is not None:
-        net, (data, validation) = streams.net, streams.examples
-    problem = checked_problem(
-        name, net, loss, optimizer, data, batch_size=batch_size, accumulate=accumulate,
-        validation=validation, metrics=metrics, monitor=monitor, mode=mode, stop=stop,
-    )  # fmt: skip
-    begin = checked_state(name, problem, key, state, order_key)
-    checks.no_tracers(name, (problem, begin))
     given = HostArguments(
         progress, callback, max_seconds, checkpoint, every, keep, on_save_error
     )  # fmt: skip
-    as_given = problem._asdict() | {"net": given_net}
-    problem = over_devices(name, problem, shuffle, begin=begin, epochs=epochs, every=every)
+    with valid_in_all(name, data):
+        epochs = checks.count(name, "epochs", epochs, at_most=checks.INT32)
+        given_net, streams = net, streams_of(name, net, data, validation, batch_size)
+        if streams is not None:
+            net, (data, validation) = streams.net, streams.examples
+        problem = checked_problem(
+            name, net, loss, optimizer, data, batch_size=batch_size, accumulate=accumulate,
+            validation=validation, metrics=metrics, monitor=monitor, mode=mode, stop=stop,
+        )  # fmt: skip
+        begin = checked_state(name, problem, key, state, order_key)
+        checks.no_tracers(name, (problem, begin))
+        as_given = problem._asdict() | {"net": given_net}
+        problem = over_devices(name, problem, shuffle)
+        given.check(name)
+    others = {"begin": begin, "epochs": epochs, "every": every, "checkpoint": checkpoint is None}
+    require_same_arguments(name, problem._asdict() | others)
     # of a number of shards, not of devices, so that a run may continue on fewer or more
     as_given["shards"] = shards_of_batches(problem.data)
     if streams is not None:

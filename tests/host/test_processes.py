@@ -28,13 +28,13 @@ def assert_losses(printed, run):
     np.testing.assert_allclose(losses, run.history["loss"], atol=1e-4)
 
 
-def together(what, folder, processes=2, devices=1, timeout=300):
+def together(what, folder, processes=2, devices=1, timeout=300, script=SCRIPT):
     """What each process has written, a dict from first words to lines, and its return code."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     commands = [
-        ((SCRIPT, process, processes, port, what, folder), {}) for process in range(processes)
+        ((script, process, processes, port, what, folder), {}) for process in range(processes)
     ]
     return run_together(commands, devices=devices, timeout=timeout)
 
@@ -44,10 +44,8 @@ def test_two_processes_train_as_one_does(tmp_path, devices):
     (first, second), codes, errors = together("all", tmp_path, devices=devices)
     assert codes == [0, 0], errors
     assert "x of data must be finite everywhere" in second.pop("nan")
-    assert (
-        first.pop("nan")
-        == "shard_data: data must be valid in all processes; got an error in another"
-    )
+    elsewhere = "shard_data: data must be valid in all processes; got an error in another: Value"
+    assert first.pop("nan").startswith(elsewhere)
     assert first == second
     assert first["devices"] == f"{2 * devices} (96, 3)"
     run = fnn.fit(NET, fnn.softmax_cross_entropy, fnn.adam(1e-2), DATA, **RUN | {"epochs": 4})
@@ -142,7 +140,8 @@ def test_lanes_are_divided_between_processes(tmp_path, devices):
     assert_losses(first["refit"], cv.best())
 
     assert first.pop("callback") == "'its own'"
-    assert second.pop("callback") == "sweep: callback must not raise; it did in another process"
+    elsewhere = "sweep: callbacks must not fail in any process; got an error in another: KeyError"
+    assert second.pop("callback").startswith(elsewhere)
     same = "sweep: all processes must be given the same arguments; got others in"
     assert first["rate"].startswith(f"{same} numbers")
     assert first["every"] == f"{same} every"
