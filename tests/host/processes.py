@@ -7,6 +7,7 @@ import functools
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -30,6 +31,17 @@ write = functools.partial(print, file=open(file, "w"), flush=True)  # noqa: SIM1
 def train(data, epochs, **options):
     options = {"key": jax.random.key(0), "batch_size": 32, "progress": False} | options
     return fnn.train(net, fnn.softmax_cross_entropy, opt, data, epochs=epochs, **options)
+
+
+def dies():
+    write("at", time.time())
+    os._exit(9)
+
+
+def ends_by(error):
+    write("error", error)
+    write("at", time.time())
+    os._exit(1)  # JAX would wait for the process that has ended
 
 
 def shown(runs):
@@ -83,15 +95,14 @@ elif what in ("sweeps", "sweeps killed"):
     def callback(done, latest):
         if process == 1 and done >= 3 and not sent:
             if what == "sweeps killed":
-                os._exit(9)
+                dies()
             sent.append(os.kill(os.getpid(), signal.SIGTERM))
 
     if what == "sweeps killed":
         try:
             sweep(40, callback=callback, checkpoint=path / "sweep", every=1)
         except RuntimeError as error:
-            write("error", error)
-        os._exit(1)  # JAX would wait for the process that has ended
+            ends_by(error)
     saved("sweep", sweep(9, halving=fnn.halving(2), shared_order=False))
     runs = sweep(40, callback=callback, checkpoint=path / "sweep", every=1)
     saved("interrupted", runs)
@@ -137,11 +148,10 @@ else:  # one process dies
 
     def callback(done, latest):
         if process == 1 and done >= 3:
-            os._exit(9)
+            dies()
 
     try:
         train(fnn.shard_data((X[own], Y[own]), mesh), 40, callback=callback, every=1,
               checkpoint=path / "killed")  # fmt: skip
     except RuntimeError as error:
-        write("error", error)
-    os._exit(1)  # JAX would wait for the process that has ended
+        ends_by(error)

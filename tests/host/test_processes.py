@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 from pathlib import Path
 
 import jax
@@ -71,10 +70,9 @@ def test_a_signal_to_one_process_ends_all_after_the_same_epoch(tmp_path):
 
 
 def test_where_one_process_dies_the_other_says_so_and_no_checkpoint_is_lost(tmp_path):
-    begun = time.monotonic()
-    (first, _), codes, errors = together("killed", tmp_path)
-    assert time.monotonic() - begun < 90
+    (first, second), codes, errors = together("killed", tmp_path)
     assert codes == [1, 9], errors
+    assert float(first["at"]) - float(second["at"]) < 60
     assert first["error"].startswith("train: all processes must keep running (started again, they")
     newest = max((tmp_path / "killed").iterdir())
     assert 3 <= fnn.load_metadata(newest)["done"] < 40
@@ -150,8 +148,9 @@ def test_lanes_are_divided_between_processes(tmp_path, devices):
 
 @pytest.mark.filterwarnings("ignore:sweep. lanes are laid out differently")
 def test_where_a_process_dies_one_continues_its_lanes(tmp_path):
-    (first, _), codes, errors = together("sweeps killed", tmp_path)
+    (first, second), codes, errors = together("sweeps killed", tmp_path)
     assert codes == [1, 9], errors
+    assert float(first["at"]) - float(second["at"]) < 60
     assert first["error"].startswith("sweep: all processes must keep running (started again, they")
     newest = max((tmp_path / "sweep").iterdir())
     assert 2 <= fnn.load_metadata(newest)["done"] < 40
