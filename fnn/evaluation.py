@@ -22,6 +22,7 @@ from fnn._core.dataset import (
     selected,
     selected_shapes,
     sharded,
+    spread,
 )
 from fnn._core.jit_cache import compiled
 from fnn._core.partition import Structure, host_numbers, merge, split
@@ -43,7 +44,7 @@ from fnn.networks.units import (
 )
 from fnn.streams.ahead import read_ahead
 from fnn.streams.reading import Reader
-from fnn.streams.source import Source
+from fnn.streams.source import Source, shards_of_source
 from fnn.types import Loss, Metric, Network, Params
 
 __all__ = ["evaluate"]
@@ -145,15 +146,16 @@ def streamed_scores(
     batch_size: int | None,
 ) -> dict[str, jax.Array]:
     """`scores_of` what a reader reads: outputs are collected, and measured once."""
-    outputs, kept = [], []
+    outputs, kept, shards = [], [], shards_of_source(reader.source)
     like: Any = None
     with read_ahead(reader.buffers(reader.buffer_rows())) as buffers:
         for buffer in buffers:
             x, y, weights = buffer.data
-            like = x[:1]
-            traced, structure = split(function, (net, params, x))
+            like, rows = x[:1], len(x)
+            traced, structure = split(function, (net, params, spread(Dataset(x, y), shards)))
+            size = batch_size and min(batch_size, rows)
             with host_numbers():
-                outputs.append(_outputs(structure, traced, batch_size and min(batch_size, len(x))))
+                outputs.append(_outputs(structure, traced, size, rows))
             kept.append((y, weights))
             jax.block_until_ready(outputs[-2:-1])  # so that few buffers are on the device
     y, weights = map(_joined, zip(*kept, strict=True))
@@ -172,10 +174,10 @@ def _joined(parts: Sequence[Any]) -> Any:
     return None if parts[0] is None else np.concatenate(parts)
 
 
-@compiled(0, 2)
-def _outputs(structure: Structure, traced: list, batch_size: int | None) -> jax.Array:
-    net, params, x = merge(structure, traced)
-    return predict(net, params, Dataset(x, x), batch_size)
+@compiled(0, 2, 3)
+def _outputs(structure: Structure, traced: list, batch_size: int | None, rows: int) -> jax.Array:
+    net, params, data = merge(structure, traced)
+    return predict(net, params, data, batch_size)[:rows]
 
 
 @compiled(0)

@@ -14,7 +14,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from fnn._core import checks
 from fnn._core.dataset import dataset
 from fnn._core.processes import all_or_none, largest, require_same
-from fnn._core.shards import DATA, LEAST_SHARDS, MODEL
+from fnn._core.shards import DATA, LEAST_SHARDS, MODEL, Shards, lengthened
+from fnn.streams.source import Source, on_mesh
 
 __all__ = ["data_mesh", "shard_data"]
 
@@ -50,17 +51,19 @@ def data_mesh(*, model: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
     return Mesh(np.array(devices).reshape(-1, model), (DATA, MODEL))
 
 
-def shard_data(data: Any, mesh: Mesh) -> tuple[jax.Array, ...]:
+def shard_data(data: Any, mesh: Mesh) -> Any:
     """Data with the rows divided over the devices of a mesh.
 
     Where several processes run, each gives rows of its own, and all get the whole.
 
     Args:
-      data: `(x, y)` or `(x, y, weights)`: x `(rows, ...)`, y `(rows, ...)`, weights `(rows,)`.
+      data: `(x, y)` or `(x, y, weights)`: x `(rows, ...)`, y `(rows, ...)`, weights `(rows,)`. Or a
+        source of `fnn.streams`, in one process.
       mesh: From `data_mesh`, or with an axis "data".
     Returns:
       `(x, y)` or `(x, y, weights)`, sharded by rows. Where the rows do not divide over the devices,
-      the last one is repeated with weight 0, up to a multiple of 8 and of the devices.
+      the last one is repeated with weight 0, up to a multiple of 8 and of the devices. Of a source,
+      a source whose buffers are put on the devices in this way.
     Raises:
       ValueError, TypeError: The mesh has no axis "data"; or as `fit`, of data.
 
@@ -73,6 +76,10 @@ def shard_data(data: Any, mesh: Mesh) -> tuple[jax.Array, ...]:
     rule = f"mesh must be a jax.sharding.Mesh with an axis {DATA!r}"
     checks.require(isinstance(mesh, Mesh), name, rule, repr(mesh), TypeError)
     checks.require(DATA in mesh.axis_names, name, rule, mesh)
+    if isinstance(data, Source):
+        rule = "a Source must be on devices of one process"
+        checks.require(not mesh.is_multi_process, name, rule, f"those of {jax.process_count()}")
+        return on_mesh(data, Shards(mesh, (DATA,)))
     checks.no_tracers(name, data)
     elsewhere = ValueError(f"{name}: data must be valid in all processes; got an error in another")
     checked = all_or_none(lambda: dataset(name, "data", data), elsewhere)
@@ -90,12 +97,7 @@ def shard_data(data: Any, mesh: Mesh) -> tuple[jax.Array, ...]:
         parts[2] = np.ones(rows, np.float32)
     sharding = NamedSharding(mesh, PartitionSpec(DATA))
     return tuple(
-        jax.make_array_from_process_local_data(sharding, _lengthened(part, each, fill))
-        for part, fill in zip(parts, ("edge", "edge", "constant"), strict=True)
+        jax.make_array_from_process_local_data(sharding, lengthened(part, each, part is parts[2]))
+        for part in parts
         if part is not None
     )
-
-
-def _lengthened(array: np.ndarray, rows: int, fill: Any) -> np.ndarray:
-    """The array with so many rows: the last one repeated ("edge"), or 0 ("constant")."""
-    return np.pad(array, [(0, rows - len(array))] + [(0, 0)] * (array.ndim - 1), mode=fill)

@@ -233,11 +233,15 @@ jax.config.update("jax_enable_x64", True)
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(128, 3)), rng.integers(0, 4, 128)
 net = fnn.mlp((3, 8, 4), param_dtype=np.float64)
+source = fnn.streams.from_arrays(x, y, block_rows=16, buffer_rows=64)
 for count in (1, 2, 8):
-    data = fnn.shard_data((x, y), fnn.data_mesh(devices=jax.devices()[:count]))
-    run = fnn.fit(net, fnn.softmax_cross_entropy, fnn.adam(1e-2), data, key=jax.random.key(0),
-                  epochs=4, validation=data, metrics={"auc": fnn.accuracy})
-    print(*np.concatenate([run.history[name] for name in sorted(run.history)]))
+    for given in ((x, y), source):
+        data = fnn.shard_data(given, fnn.data_mesh(devices=jax.devices()[:count]))
+        run = fnn.train(net, fnn.softmax_cross_entropy, fnn.adam(1e-2), data, progress=False,
+                        key=jax.random.key(0), epochs=4, validation=data,
+                        metrics={"auc": fnn.accuracy})
+        print(*np.concatenate([run.history[name] for name in sorted(run.history)]), end=" ")
+    print()
 """
 
 

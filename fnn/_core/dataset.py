@@ -8,7 +8,7 @@ import numpy as np
 
 from fnn._core import checks
 from fnn._core.processes import is_elsewhere, rows_here
-from fnn._core.shards import Shards, placed_alike, rows_at, shards_of
+from fnn._core.shards import Shards, lengthened, placed_alike, rows_at, shards_of
 from fnn.types import Array
 
 
@@ -102,6 +102,22 @@ def sharded(data: Dataset) -> Data:
     if shards is None:
         return data
     x, y, weights = (placed_alike(shards, part) for part in data)
+    return Sharded(x, y, weights, shards)
+
+
+def spread(data: Dataset, shards: Shards | None) -> Any:
+    """NumPy's rows on the devices of a mesh, or on a device.
+
+    On a mesh, the last one is repeated with weight 0, up to a multiple of `shards.finest`.
+    """
+    if shards is None:
+        return jax.device_put(data)
+    parts: list[Any] = list(data)
+    rows = -(-data.rows // shards.finest) * shards.finest
+    if rows != data.rows and parts[2] is None:
+        parts[2] = np.ones(data.rows, np.float32)
+    parts = [None if part is None else lengthened(part, rows, part is parts[2]) for part in parts]
+    x, y, weights = (placed_alike(shards, part) for part in parts)
     return Sharded(x, y, weights, shards)
 
 

@@ -36,6 +36,11 @@ class Shards:
         return math.prod(self.mesh.shape[axis] for axis in self.axes)
 
     @property
+    def finest(self) -> int:
+        """The shards of which a batch can take equally many rows each; rows are a multiple."""
+        return math.lcm(LEAST_SHARDS, self.devices)
+
+    @property
     def models(self) -> int:
         """The devices along the axis "model"."""
         return 1 if MODEL in self.axes else self.mesh.shape.get(MODEL, 1)
@@ -72,6 +77,12 @@ def placed_alike(shards: Shards, array: Any) -> Any:
     return jax.device_put(array, NamedSharding(shards.mesh, PartitionSpec(shards.axes)))
 
 
+def lengthened(array: np.ndarray, rows: int, with_zeros: bool) -> np.ndarray:
+    """The array with so many rows: the last one repeated, or zeros."""
+    fill = [(0, rows - len(array))] + [(0, 0)] * (array.ndim - 1)
+    return np.pad(array, fill, mode="constant" if with_zeros else "edge")
+
+
 def in_equal_parts(function: str, shards: Shards, rows: int, batch_size: int) -> Shards:
     """With the number of shards from which each batch takes equally many rows.
 
@@ -81,9 +92,8 @@ def in_equal_parts(function: str, shards: Shards, rows: int, batch_size: int) ->
     devices = shards.devices
     rule = f"batch_size must be a multiple of the {devices} devices over which rows are sharded"
     checks.require(batch_size % devices == 0, function, rule, batch_size)
-    finer = math.lcm(LEAST_SHARDS, devices)
-    divides = batch_size % finer == 0 and rows % finer == 0
-    return dataclasses.replace(shards, count=finer if divides else devices)
+    divides = batch_size % shards.finest == 0 and rows % shards.finest == 0
+    return dataclasses.replace(shards, count=shards.finest if divides else devices)
 
 
 def rows_at(shards: Shards, array: Any, numbers: jax.Array) -> jax.Array:

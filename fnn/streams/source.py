@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fnn._core import checks
+from fnn._core.shards import Shards
 
 
 class Block(NamedTuple):
@@ -55,6 +56,7 @@ class Source:
         self._facts, self._buffer_rows = facts, buffer_rows
         self._rows = rows if lengths is None else int(np.sum(lengths))
         self._of_targets = False
+        self._shards: Shards | None = None
 
     def __repr__(self) -> str:
         facts = ", ".join(f"{name}={value}" for name, value in self._facts.items())
@@ -107,6 +109,18 @@ def _known_by_reading(blocks: Iterable[tuple[int, Any]]) -> Iterator[Block]:
     for number, block in blocks:
         if block is not None:  # as of elements that Grain has filtered
             yield Block(number, None, _length(block), lambda block=block: block)
+
+
+def on_mesh(source: Source, shards: Shards) -> Source:
+    """The source with buffers whose rows lie on the devices of a mesh."""
+    made = copy.copy(source)
+    made._shards = shards
+    return made
+
+
+def shards_of_source(source: Source) -> Shards | None:
+    """How rows of its buffers lie on a mesh; None where one device has them."""
+    return source._shards
 
 
 def facts_of(source: Source) -> dict[str, Any]:

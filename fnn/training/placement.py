@@ -17,6 +17,7 @@ from fnn._core.shards import MODEL, Shards
 from fnn.training.packing import UNPACKED, Packing, packing_of, wherever
 from fnn.training.problem import Problem
 from fnn.training.state import FitState
+from fnn.training.step import TrainState
 from fnn.types import Params
 
 # numbers in an array; smaller ones are not divided, as messages would cost more than they save
@@ -24,12 +25,15 @@ _LARGE = 2**16
 _LARGE_STATISTIC = 2**20
 
 
-def packing_for(problem: Problem, params: Params) -> Packing:
-    """The packing of parameters, none where they are divided between devices."""
+def packing_for(problem: Problem, params: Params, *, stack: bool = True) -> Packing:
+    """The packing of parameters, none where they are divided between devices.
+
+    Layers of one shape are stacked, if they are to be.
+    """
     data = problem.data
     if isinstance(data, Sharded) and data.shards.models > 1:
         return UNPACKED
-    return packing_of(problem.optimizer, params, problem.net)
+    return packing_of(problem.optimizer, params, problem.net if stack else None)
 
 
 def laid_out(data: Data, params: Params) -> Params:
@@ -41,9 +45,15 @@ def laid_out(data: Data, params: Params) -> Params:
 
 def placed(data: Data, state: FitState) -> FitState:
     """The state, in a compiled program, laid out over the mesh; packed or not."""
+    train = steps_placed(data, state.train)
+    return state._replace(train=train, best_params=laid_out(data, state.best_params))
+
+
+def steps_placed(data: Data, train: TrainState) -> TrainState:
+    """`placed`, of the state of steps."""
     if not isinstance(data, Sharded):
-        return state
-    shards, params = data.shards, state.train.params
+        return train
+    shards, params = data.shards, train.params
 
     def divided(statistics: Params) -> Params:
         specs = jax.tree.map(
@@ -51,10 +61,8 @@ def placed(data: Data, state: FitState) -> FitState:
         )
         return jax.tree.map(shards.constrained, statistics, specs)
 
-    train = state.train._replace(
-        params=laid_out(data, params), opt_state=wherever(params, divided)(state.train.opt_state)
-    )
-    return state._replace(train=train, best_params=laid_out(data, state.best_params))
+    opt_state = wherever(params, divided)(train.opt_state)
+    return train._replace(params=laid_out(data, params), opt_state=opt_state)
 
 
 def _specs(shards: Shards, params: Params) -> Any:

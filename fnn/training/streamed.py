@@ -14,16 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn._core import checks
+from fnn._core.dataset import Dataset, Sharded, on_devices, spread
 from fnn._core.jit_cache import compiled
 from fnn._core.partition import Structure, host_numbers, merge, split
 from fnn.evaluation import check_loss, scores_of, streamed_scores
 from fnn.networks.units import centring, is_pair
 from fnn.streams.ahead import read_ahead
 from fnn.streams.reading import Buffer, Reader
-from fnn.streams.source import Source, facts_of
-from fnn.training.batches import epoch_order, in_batches
+from fnn.streams.source import Source, facts_of, shards_of_source
+from fnn.training.batches import in_batches, order_of
 from fnn.training.epochs import VALIDATION_ROWS, after_epoch, has_ended, scanned
-from fnn.training.packing import packing_of
+from fnn.training.placement import packing_for, steps_placed
 from fnn.training.problem import Problem
 from fnn.training.state import FitState
 from fnn.training.step import TrainState
@@ -95,6 +96,9 @@ def streams_of(
             held_out = validation.example(VALIDATION_ROWS)
         elif is_pair(validation):
             held_out = change(validation[0]), *validation[1:]
+    shards = shards_of_source(data)
+    if shards is not None:
+        example = Dataset(*spread(example, shards)[:3])
     return Streams(net, reader, validation, (example, held_out))
 
 
@@ -114,9 +118,10 @@ class StreamedRun:
         """Takes the checked arguments, and the state at the beginning of an epoch."""
         self._function, self._reader = function, streams.data
         self._problem = problem._replace(data=None, validation=None)  # pyright: ignore[reportArgumentType]
+        self._shards = problem.data.shards if isinstance(problem.data, Sharded) else None
         self._validation: Any = streams.validation
         if not isinstance(self._validation, Reader):
-            self._validation = jax.device_put(problem.validation)
+            self._validation = on_devices(problem.validation)
         self._size = self._reader.buffer_rows(problem.plan.batch_size)
         self.state = state
         self.partway = self._beginning()
@@ -214,10 +219,11 @@ class StreamedRun:
         check_loss(*given, remember=False)  # labels, say, which are out of range
         weight = np.float64(part.weight + buffer.weight)
         share = np.float64(buffer.weight / weight if weight else 0)
+        problem = problem._replace(data=spread(buffer.data, self._shards))
         traced, structure = split(
             self._function,
-            (problem._replace(data=jax.device_put(buffer.data)), part.train, part.loss, part.broken,
-             self.state.order_key, self.state.epoch, np.int32(buffer.number), share),
+            (problem, part.train, part.loss, part.broken, self.state.order_key, self.state.epoch,
+             np.int32(buffer.number), share),
         )  # fmt: skip
         with host_numbers():
             train, loss, broken = _run_buffer(structure, traced)
@@ -249,19 +255,22 @@ class StreamedRun:
 @compiled(0)
 def _run_buffer(structure: Structure, traced: list) -> tuple[TrainState, jax.Array, jax.Array]:
     problem, train, loss, broken, order_key, epoch, number, share = merge(structure, traced)
-    packing = packing_of(problem.optimizer, train.params)
+    packing = packing_for(problem, train.params, stack=False)
     before = train.step
     packed = train._replace(
         params=packing.pack(train.params), opt_state=packing.pack(train.opt_state)
     )
+    packed = steps_placed(problem.data, packed)
     key = jax.random.fold_in(order_key, epoch)
     # data that are one buffer are trained on in the order of `fit`
     key = jnp.where(number == 0, key, jax.random.fold_in(key, number))
-    order = epoch_order(key, problem.data.rows)
-    parts = problem.plan.accumulate
-    rows = -(-problem.data.rows // parts) * parts
-    batches = in_batches(problem.data, order, min(problem.plan.batch_size, rows))
+    order = order_of(problem.data, key)
+    size, parts = problem.plan.batch_size, problem.plan.accumulate
+    if not isinstance(problem.data, Sharded):
+        size = min(size, -(-problem.data.rows // parts) * parts)
+    batches = in_batches(problem.data, order, size)
     packed, (mean, first) = scanned(problem, packing, packed, batches)
+    packed = steps_placed(problem.data, packed)
     train = packed._replace(
         params=packing.unpack(packed.params), opt_state=packing.unpack(packed.opt_state)
     )

@@ -67,6 +67,11 @@ def test_what_is_wrong_in_one_process_is_an_error_in_all(written, name):
     assert first == f"ValueError {function} {rule}: {second.replace(' ', ': ', 1)}"
 
 
+def test_a_source_on_devices_of_several_processes_is_refused(written):
+    expected = "ValueError shard_data: a Source must be on devices of one process; got those of 2"
+    assert [lines["source"] for lines in written] == [expected, expected]
+
+
 def test_a_callback_that_fails_in_one_process_is_an_error_in_all(written):
     first, second = (lines["callback_fails"] for lines in written)
     assert second == "KeyError 'of the callback'"

@@ -102,6 +102,8 @@ attempt("label", lambda: fit((data[0], sharded(wrong_y))))
 attempt("label_validation", lambda: train(validation=(data[0], sharded(wrong_y)), epochs=1))
 attempt("label_evaluate", lambda: evaluate((data[0], sharded(wrong_y[:, None]))))
 
+attempt("source", lambda: fnn.shard_data(fnn.streams.from_arrays(x, y), mesh))
+
 # and all are in step after that
 write("after", float(train(epochs=100).history["loss"][-1]))
 keys = jax.random.split(jax.random.key(0), 5)
