@@ -154,10 +154,10 @@ def valid_in_all(
     function: str, data: Any, together: bool = False
 ) -> contextlib.AbstractContextManager:
     """`raised_in_all`, for checks of arguments, where data span processes or all do it together."""
+    if jax.process_count() == 1 or not (together or spans_processes(data)):
+        return contextlib.nullcontext()
     rule = "arguments must be valid in all processes"
-    elsewhere = ValueError(f"{function}: {rule}; got an error in another")
-    together = together or (jax.process_count() > 1 and spans_processes(data))
-    return raised_in_all(elsewhere, together)
+    return raised_in_all(ValueError(f"{function}: {rule}; got an error in another"))
 
 
 @contextlib.contextmanager
