@@ -4,10 +4,20 @@ import os
 import signal
 import tempfile
 
-# later flags win: ours come first, but for the devices, on which tests rely
+# Most of the time goes into compilation: it is done as fast as it can be, on one core for each
+# worker, but as for users where a level of optimization is asked for. Later flags win, and tests
+# rely on the devices.
 os.environ["XLA_FLAGS"] = " ".join(
     [
-        "--xla_backend_optimization_level=0",  # most of the time goes into compilation
+        *(
+            []
+            if "optimization_level" in os.environ.get("XLA_FLAGS", "")
+            else [
+                "--xla_backend_optimization_level=0",
+                "--xla_cpu_use_fusion_emitters=false",
+                "--xla_cpu_parallel_codegen_split_count=1",
+            ]
+        ),
         os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=2",
     ]
@@ -19,6 +29,7 @@ import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax._src import compiler
 
 # a shell that starts us in the background has us ignore it
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -98,6 +109,21 @@ def _drop_compiled_programs():
     """Each compiled program holds memory maps, of which a process has only so many."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def fused_as_for_users():
+    """Programs whose kernels XLA makes as for users, on which it depends whether two that differ
+    give the same bits."""
+    options_of = compiler.get_compile_options
+
+    def with_fusions(*args, env_options_overrides=None, **options):
+        chosen = {**(env_options_overrides or {}), "xla_cpu_use_fusion_emitters": True}
+        return options_of(*args, env_options_overrides=chosen, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "get_compile_options", with_fusions)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -246,7 +246,7 @@ for count in (1, 2, 8):
 
 
 def test_one_two_and_eight_devices_give_the_same_history():
-    flags = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=8"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
     done = subprocess.run(
         [sys.executable, "-c", EIGHT], capture_output=True, text=True, check=False, timeout=300,
         env={**os.environ, "XLA_FLAGS": flags},

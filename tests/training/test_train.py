@@ -12,6 +12,8 @@ import fnn
 from fnn._host import segments
 from fnn.training import train as driver
 
+pytestmark = pytest.mark.usefixtures("fused_as_for_users")
+
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(40, 3)).astype(np.float32)
 Y = X[:, :2]
