@@ -6,16 +6,22 @@ import signal
 import tempfile
 
 # Most of the time goes into compilation: it is done as fast as it can be, on one core for each
-# worker, but as for users where a level of optimization is asked for.
-FAST = ["--xla_backend_optimization_level=0"]
-if importlib.util.find_spec("libtpu") is None:  # which refuses flags that it does not know
-    FAST += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
-GIVEN = os.environ.get("XLA_FLAGS", "")
-# later flags win, and tests rely on the devices
+# worker, but as for users where a level of optimization is asked for. A TPU's compiler refuses
+# flags that it does not know. Later flags win, and tests rely on the devices.
 os.environ["XLA_FLAGS"] = " ".join(
     [
-        *([] if "optimization_level" in GIVEN else FAST),
-        GIVEN,
+        *(
+            []
+            if "optimization_level" in os.environ.get("XLA_FLAGS", "")
+            else ["--xla_backend_optimization_level=0"]
+            if importlib.util.find_spec("libtpu")
+            else [
+                "--xla_backend_optimization_level=0",
+                "--xla_cpu_use_fusion_emitters=false",
+                "--xla_cpu_parallel_codegen_split_count=1",
+            ]
+        ),
+        os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=2",
     ]
 )
