@@ -20,8 +20,8 @@ def run_together(commands, *, devices=1, timeout=300):
       What each process has written, a dict from first words to lines; the return codes; and what
       was printed, by JAX's runtime too.
     """
-    flags = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count"
-    common = {**os.environ, "XLA_FLAGS": f"{flags}={devices}", "JAX_PLATFORMS": "cpu"}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+    common = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     # a file of its own for each: JAX's runtime prints to the standard output, too
     with tempfile.TemporaryDirectory() as written:
         files = [Path(written) / f"{process}.txt" for process in range(len(commands))]
