@@ -152,7 +152,8 @@ def streamed_scores(
         for buffer in buffers:
             x, y, weights = buffer.data
             like, rows = x[:1], len(x)
-            traced, structure = split(function, (net, params, spread(Dataset(x, y), shards)))
+            x = spread(Dataset(x, np.zeros(rows, bool)), shards)  # targets stay on the host
+            traced, structure = split(function, (net, params, x))
             size = batch_size and min(batch_size, rows)
             with host_numbers():
                 outputs.append(_outputs(structure, traced, size, rows))

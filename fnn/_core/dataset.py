@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn._core import checks
-from fnn._core.processes import is_elsewhere, rows_here
+from fnn._core.processes import is_elsewhere, rows_here, spans_processes
 from fnn._core.shards import Shards, lengthened, placed_alike, rows_at, shards_of
 from fnn.types import Array
 
@@ -93,6 +93,11 @@ def dataset(function: str, name: str, data: Any) -> Any:
     checks.require(len(x) > 0, function, f"{name} must have at least one row", "none")
     if weights is not None:
         weights = _checked_weights(function, f"weights of {name}", weights, len(x))
+    rule = f"x, y and weights of {name} must be shared by the same processes (see shard_data)"
+    alike = all(
+        part is None or spans_processes(part) == spans_processes(x) for part in (y, weights)
+    )
+    checks.require(alike, function, rule, "some that are, and some that are not")
     return Dataset(x, y, weights)
 
 

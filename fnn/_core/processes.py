@@ -45,6 +45,8 @@ def spans_processes(tree: Any) -> bool:
 
 def fetched(tree: Any) -> Any:
     """The tree, with what is elsewhere as whole NumPy arrays."""
+    if jax.process_count() == 1:
+        return tree
 
     def whole(leaf: Any) -> Any:
         if not spans_processes(leaf):
@@ -142,7 +144,7 @@ def raised_in_all(error_elsewhere: Exception, together: bool = True) -> Iterator
     if not any(largest(failed is not None)):
         return
     text = "" if failed is None else f"{type(failed).__name__}: {failed}"
-    own = np.frombuffer(text.encode()[:_TEXT].ljust(_TEXT, b"\0"), np.uint8)
+    own = np.frombuffer(text.encode(errors="replace")[:_TEXT].ljust(_TEXT, b"\0"), np.uint8)
     found = _gathered(own)
     if failed is not None:
         raise failed

@@ -130,6 +130,8 @@ def _own(value: Any) -> str:
         return repr(value)
     if isinstance(value, jax.ShapeDtypeStruct):
         return f"{value.dtype}{value.shape}"
+    if isinstance(value, jax.sharding.Mesh):
+        return f"mesh {dict(value.shape)} of {[device.id for device in value.devices.flat]}"
     if hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return f"{value.dtype} {_numbers(np.asarray(jax.random.key_data(value)))}"
     if is_elsewhere(value):
@@ -164,7 +166,8 @@ def _numbers(array: np.ndarray) -> str:
 
 def _members(value: Any) -> dict[str, Any]:
     """The parts of a value, by what is added to the path."""
-    if value is None or isinstance(value, (str, bytes, type, ModuleType)) or is_number(value):
+    whole = (str, bytes, type, ModuleType, jax.sharding.Mesh)
+    if value is None or isinstance(value, whole) or is_number(value):
         return {}
     if isinstance(value, _PARTIAL):
         arguments = {f"[{index}]": part for index, part in enumerate(value.args)}

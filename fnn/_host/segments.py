@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from fnn._core import checks
 from fnn._core.processes import in_touch, largest, raised_in_all, require_same
-from fnn._host.checkpoints import Checkpoints
+from fnn._host.checkpoints import Checkpoints, Found
 from fnn.files import CheckpointError
 
 # A segment is one call of the compiled program. It holds up to this many epochs, and as
@@ -59,23 +59,33 @@ class HostOptions(NamedTuple):
         Raises:
           ValueError, CheckpointError: As `train`.
         """
-        if self.checkpoints is None:
+        if self.checkpoints is None or self.newest(function, epochs) is None:
             return None
-
-        def checked(metadata: dict[str, Any]) -> Any:
-            done = metadata["done"]
-            rule = f"epochs must be at least the {done} of the checkpoint"
-            checks.require(done <= epochs, function, rule, epochs)
-            return like(done)
-
-        found = self.checkpoints.restored(checked)
-        if self.shared:
-            done = None if found is None else found[1]["done"]
-            require_same(function, lambda: {"epochs done in checkpoint": str(done)})
+        found = self.checkpoints.restored(lambda metadata: like(metadata["done"]))
         if found is None:
             return None
         tree, metadata = found
         return tree, metadata["done"], metadata["stopped"]
+
+    def newest(self, function: str, epochs: int) -> Found | None:
+        """The newest checkpoint, if there is one, of at most so many epochs; the same everywhere.
+
+        Raises:
+          ValueError, CheckpointError: As `train`.
+        """
+        if self.checkpoints is None:
+            return None
+        rule = "checkpoints must be readable in all processes"
+        elsewhere = CheckpointError(f"{function}: {rule}; got an error in another")
+        with raised_in_all(elsewhere, self.shared):
+            found = self.checkpoints.newest()
+            done = None if found is None else found.metadata["done"]
+            if done is not None:
+                rule = f"epochs must be at least the {done} of the checkpoint"
+                checks.require(done <= epochs, function, rule, epochs)
+        if self.shared:
+            require_same(function, lambda: {"epochs done in checkpoint": str(done)})
+        return found
 
 
 class HostArguments(NamedTuple):
@@ -93,6 +103,7 @@ class HostArguments(NamedTuple):
         """Raises ValueError or TypeError where one of them is wrong."""
         if self.progress is not None:
             checks.flag(function, "progress", self.progress)
+            _tqdm(function, self.progress)
         rule = "callback must be a function of the epochs done and the latest values, or None"
         is_one = self.callback is None or callable(self.callback)
         checks.require(is_one, function, rule, repr(self.callback), TypeError)
@@ -225,7 +236,7 @@ def run_in_segments(
                     asked, leave, due = largest(asked, leave, due)
             except BaseException as error:
                 # of several processes, only where all of them write
-                due = not outside.shared or isinstance(error, Exception)
+                due = leave = not outside.shared or isinstance(error, Exception)
                 raise
             finally:
                 if outside.checkpoints is not None and (due or leave):
@@ -250,14 +261,7 @@ def _bar(
     function: str, epochs: int, done: int, progress: bool | None
 ) -> Iterator[Callable[[int, dict], None]]:
     """A function that shows more epochs done and the latest values."""
-    tqdm = None
-    if progress is not False:
-        try:
-            from tqdm.auto import tqdm
-        except ImportError:
-            if progress:
-                rule = "progress=True needs tqdm, to be had with: pip install 'fnn[progress]'"
-                raise ImportError(f"{function}: {rule}") from None
+    tqdm = _tqdm(function, progress)
     if tqdm is None:
         yield lambda advanced, latest: None
         return
@@ -271,6 +275,20 @@ def _bar(
             bar.update(advanced)
 
         yield show
+
+
+def _tqdm(function: str, progress: bool | None) -> Any:
+    """What makes a bar; None if there is to be none, or tqdm is not installed."""
+    if progress is False:
+        return None
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        if progress:
+            rule = "progress=True needs tqdm, to be had with: pip install 'fnn[progress]'"
+            raise ImportError(f"{function}: {rule}") from None
+        return None
+    return tqdm
 
 
 def _short(value: Any) -> str:

@@ -136,7 +136,7 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
     [[3.]] (60, 1)
     """
     name = "cross_validate"
-    data = fetched(data)  # as each fold needs rows of all processes
+    data, key = fetched((data, key))  # as each fold needs rows of all processes
     options = {"batch_size": batch_size, "accumulate": accumulate, "monitor": monitor, "mode": mode}
     with valid_in_all(name, data, over_processes()):
         checks.flag(name, "allow_incomplete", allow_incomplete)
@@ -198,6 +198,7 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
         if sign is None:
             rule = "score must say which is better (a metric of one's own does not)"
             raise ValueError(f"{name}: {rule}; got {score!r}")
+        labels_by_lane = labels_of_lanes(name, labels, keys, splits, settings)
 
         lane_keys = keys.of_lanes(settings, runs)
         if order_key is not None:
@@ -207,8 +208,7 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
 
     lanes = sweep(
         **of_lanes | watched, **options, key=lane_keys if state is None else None, state=state,
-        order_key=order_key, halving=halving,
-        labels=labels_of_lanes(name, labels, keys, splits, settings), epochs=epochs,
+        order_key=order_key, halving=halving, labels=labels_by_lane, epochs=epochs,
         allow_padding=allow_padding, at_once=at_once, progress=progress, callback=callback,
         max_seconds=max_seconds, checkpoint=checkpoint, every=every, keep=keep,
         on_save_error=on_save_error,

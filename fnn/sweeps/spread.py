@@ -110,7 +110,7 @@ class SpreadRuns:
         return self._of_all(jax.device_get(self._runs.collected()))
 
     def _report(self) -> None:
-        """Has the latest reports of all lanes."""
+        """Gathers the reports of all lanes."""
         runs = self._runs
         self.alive, self.epoch, self.best = self._of_all((runs.alive, runs.epoch, runs.best))
 

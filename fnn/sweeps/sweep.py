@@ -82,12 +82,12 @@ def sweep(  # noqa: D417, `fit` describes the others
     run with the i-th value of each. `product` makes the columns of a grid.
 
     Lanes run in chunks of one program, on all devices and cores, or on `jax.default_device` if it
-    is set. Where several processes run and it is not, all of them call `sweep` alike, each runs a
-    part of the lanes, and all return the whole. Lanes that have stopped or diverged are removed,
-    and the active ones are packed into fewer chunks, so that stopped lanes cost next to nothing.
-    The first Ctrl-C or SIGTERM returns the results so far; a second one acts as usual. Checkpoints
-    are those of `train`: a killed sweep continues from the newest, to the same bits on the same
-    kind of machine.
+    is a device. Where several processes run and it is not, all of them call `sweep` alike, each
+    runs a part of the lanes, and all return the whole. Lanes that have stopped or diverged are
+    removed, and the active ones are packed into fewer chunks, so that stopped lanes cost next to
+    nothing. The first Ctrl-C or SIGTERM returns the results so far; a second one acts as usual.
+    Checkpoints are those of `train`: a killed sweep continues from the newest, to the same bits on
+    the same kind of machine.
 
     Args:
       net, loss, optimizer, data, epochs, batch_size, accumulate, validation, metrics, monitor,
@@ -134,7 +134,8 @@ def sweep(  # noqa: D417, `fit` describes the others
     given = HostArguments(
         progress, callback, max_seconds, checkpoint, every, keep, on_save_error
     )  # fmt: skip
-    data, validation = fetched((data, validation))  # as each lane needs all rows
+    # as each lane needs all rows
+    data, validation, key, state, order_key = fetched((data, validation, key, state, order_key))
     is_spread = over_processes()
     options = {"batch_size": batch_size, "accumulate": accumulate, "monitor": monitor, "mode": mode}
     with valid_in_all(name, data, is_spread):
@@ -172,15 +173,17 @@ def sweep(  # noqa: D417, `fit` describes the others
         )  # fmt: skip
 
     if is_spread:
-        more = {"epochs": epochs, "every": every, "jax": jax.__version__}
+        more = {"epochs": epochs, "every": every, "checkpoint": checkpoint is None}
+        more |= {"jax": jax.__version__}
         require_same(name, lambda: described() | fingerprint(**more))
     outside = given.checked(name, described, shared=is_spread)
     lanes_end = stop is not None or halving is not None
-    runs, outside = _laid_out(name, setup, outside, epochs, lanes_end, at_once)
-    competing = _begin(name, runs, setup, halving)
-    before = runs.epoch.copy()
-    competition = Competition(halving, competing, before, epochs)
-    stopped = _restore(name, runs, competition, outside, epochs)
+    with in_touch(name):
+        runs, outside = _laid_out(name, setup, outside, epochs, lanes_end, at_once)
+        competing = _begin(name, runs, setup, halving)
+        before = runs.epoch.copy()
+        competition = Competition(halving, competing, before, epochs)
+        stopped = _restore(name, runs, competition, outside, epochs)
     if not is_finished(name, outside, runs.done, stopped, epochs):
         _run(name, runs, competition, outside, setup.problem.plan, epochs, lanes_end)
     finished = ~runs.alive | (runs.done == epochs)
@@ -210,7 +213,7 @@ def _laid_out(
     at_once: int | None,
 ) -> tuple[Runs | SpreadRuns, HostOptions]:
     """The lanes, laid out as in the newest checkpoint, and options whose checkpoints say how."""
-    found = None if outside.checkpoints is None else outside.checkpoints.newest()
+    found = outside.newest(function, epochs)
     if found and at_once is None:  # bits depend on it, and the choice on how many epochs there are
         at_once = _at_once_of(found, setup.size)
     runs = (SpreadRuns if outside.shared else Runs)(

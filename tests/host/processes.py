@@ -14,6 +14,8 @@ import jax
 import numpy as np
 
 import fnn
+from fnn._core import processes as _core_processes
+from fnn.sweeps import spread
 
 process, processes, port, what, folder, file = *map(int, sys.argv[1:4]), *sys.argv[4:]
 jax.distributed.initialize(f"127.0.0.1:{port}", processes, process)
@@ -81,6 +83,14 @@ if what == "all":
 elif what in ("sweeps", "sweeps killed"):
     data = fnn.shard_data((X[own], Y[own]), mesh)
 
+    class Counted(spread.Runs):
+        def __init__(self, problem, varied, like, size, **options):
+            write("lanes", size)
+            super().__init__(problem, varied, like, size, **options)
+
+    spread.Runs = Counted
+    _core_processes._PIECE = 1024  # so that what is exchanged takes several
+
     def sweep(epochs, rates=RATES, **options):
         options = {"key": KEYS, "validation": data, "progress": False} | options
         loss, rule = fnn.softmax_cross_entropy, fnn.early_stopping(patience=4)
@@ -106,6 +116,7 @@ elif what in ("sweeps", "sweeps killed"):
     saved("sweep", sweep(9, halving=fnn.halving(2), shared_order=False))
     runs = sweep(40, callback=callback, checkpoint=path / "sweep", every=1)
     saved("interrupted", runs)
+    saved("from_one", sweep(40, checkpoint=path / "from_one", every=1))
     saved("continued", sweep(2, state=runs.state))
     with jax.default_device(jax.local_devices()[0]):
         if process == 1:  # alone
@@ -117,11 +128,17 @@ elif what in ("sweeps", "sweeps killed"):
                             key=jax.random.key(0), **few)  # fmt: skip
     write("scores", cv.scores["test_loss"].round(5).tolist())
     write("refit", shown(cv.best()))
-    for name, rates, options in (("rate", RATES + process, {}), ("every", RATES, {
-        "checkpoint": path / "other", "every": 1 + process})):  # fmt: skip
+    begun = train(data, 2)
+    saved("from_states", sweep(2, state=begun.state.train, order_key=begun.state.order_key))
+    for name, rates, options in (
+        ("rate", RATES + process, {}),
+        ("every", RATES, {"checkpoint": path / "other", "every": 1 + process}),
+        ("folder", RATES, {"checkpoint": path / "other" if process else None}),
+        ("unlike", RATES, {"checkpoint": path / ("empty" if process else "sweep")}),
+    ):
         try:
             sweep(2, rates, **options)
-        except ValueError as error:
+        except (ValueError, fnn.CheckpointError) as error:
             write(name, error)
 
     def fails(done, latest):

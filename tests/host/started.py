@@ -1,5 +1,6 @@
 """Processes that a test starts together, and what they write."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -23,20 +24,24 @@ def run_together(commands, *, devices=1, timeout=300):
     flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
     common = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     # a file of its own for each: JAX's runtime prints to the standard output, too
-    with tempfile.TemporaryDirectory() as written:
-        files = [Path(written) / f"{process}.txt" for process in range(len(commands))]
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        files = [Path(folder) / f"{process}.txt" for process in range(len(commands))]
+        logs = [stack.enter_context(open(f"{file}.log", "w+")) for file in files]
         started = [
             subprocess.Popen(
                 [sys.executable, *map(str, (*arguments, file))], env={**common, **more},
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                stdout=log, stderr=subprocess.STDOUT,
             )
-            for (arguments, more), file in zip(commands, files, strict=True)
+            for (arguments, more), file, log in zip(commands, files, logs, strict=True)
         ]  # fmt: skip
         try:
-            printed = [process.communicate(timeout=timeout)[0] for process in started]
+            for process in started:
+                process.wait(timeout)
         finally:
             for process in started:
                 process.kill()
+                process.wait()
         texts = [file.read_text() if file.exists() else "" for file in files]
+        printed = [Path(log.name).read_text() for log in logs]
     outputs = [dict(re.findall(r"^(\w+) (.*)$", text, re.MULTILINE)) for text in texts]
     return outputs, [process.returncode for process in started], printed

@@ -104,12 +104,19 @@ def assert_same_runs(folder, name, runs):
 @pytest.mark.filterwarnings("ignore:sweep. lanes are laid out differently")
 @pytest.mark.parametrize("devices", [1, 4])
 def test_lanes_are_divided_between_processes(tmp_path, devices):
+    sweep(40, checkpoint=tmp_path / "from_one", every=1, callback=lambda done, _: done >= 3)
     (first, second), codes, errors = together("sweeps", tmp_path, devices=devices)
     assert codes == [0, 0], errors
+    assert first["lanes"] == second["lanes"] == "3"  # of five
     assert_same_runs(tmp_path, "sweep", sweep(9, halving=fnn.halving(2), shared_order=False))
+
+    state = fnn.fit(NET, fnn.softmax_cross_entropy, fnn.adam(1e-2), DATA, **RUN, epochs=2).state
+    begun = sweep(2, state=state.train, order_key=state.order_key)
+    assert_same_runs(tmp_path, "from_states", begun)
 
     # a signal to one process ends all after the same epoch, and one process continues
     whole = sweep(40)
+    assert_same_runs(tmp_path, "from_one", whole)
     first_part, second_part, again = (
         dict(np.load(tmp_path / f"{file}.npz"))
         for file in ("0.interrupted", "1.interrupted", "0.continued")
@@ -143,6 +150,11 @@ def test_lanes_are_divided_between_processes(tmp_path, devices):
     same = "sweep: all processes must be given the same arguments; got others in"
     assert first["rate"].startswith(f"{same} numbers")
     assert first["every"] == f"{same} every"
+    assert first["folder"] == f"{same} checkpoint"
+    few = "sweep: epochs must be at least the"
+    assert first.pop("unlike").startswith(few)
+    elsewhere = "sweep: checkpoints must be readable in all processes; got an error in another"
+    assert second.pop("unlike").startswith(f"{elsewhere}: ValueError: {few}")
     assert first == second
 
 
