@@ -11,6 +11,9 @@ import pytest
 from fnn.initializers import INITIALIZERS
 from fnn.networks.mlp import mlp
 
+# eager and compiled, numbers are equal as users' kernels compute them
+pytestmark = pytest.mark.usefixtures("fused_as_for_users")
+
 SHAPE = (80, 240)
 VARIANCES = {  # of weights (in, out), by the papers' formulas
     "he": lambda fan_in, fan_out: 2 / fan_in,

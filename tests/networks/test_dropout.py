@@ -11,6 +11,8 @@ from small_networks import X, apply, forward, random_params
 
 from fnn.networks.mlp import Layer, mlp
 
+pytestmark = pytest.mark.usefixtures("fused_as_for_users")
+
 WIDE = mlp((1, 400, 400, 1), activation="identity", bias=False, dropout=0.3)
 ONES = (
     Layer(jnp.ones((1, 400))),
