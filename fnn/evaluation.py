@@ -19,10 +19,10 @@ from fnn._core.dataset import (
     Sharded,
     Subset,
     dataset,
+    put_on_devices,
     selected,
     selected_shapes,
     sharded,
-    spread,
 )
 from fnn._core.jit_cache import compiled
 from fnn._core.partition import Structure, host_numbers, merge, split
@@ -152,7 +152,7 @@ def streamed_scores(
         for buffer in buffers:
             x, y, weights = buffer.data
             like, rows = x[:1], len(x)
-            x = spread(Dataset(x, np.zeros(rows, bool)), shards)  # targets stay on the host
+            x = put_on_devices(Dataset(x, np.zeros(rows, bool)), shards)  # targets stay on the host
             traced, structure = split(function, (net, params, x))
             size = batch_size and min(batch_size, rows)
             with host_numbers():

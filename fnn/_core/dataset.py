@@ -94,10 +94,8 @@ def dataset(function: str, name: str, data: Any) -> Any:
     if weights is not None:
         weights = _checked_weights(function, f"weights of {name}", weights, len(x))
     rule = f"x, y and weights of {name} must be shared by the same processes (see shard_data)"
-    alike = all(
-        part is None or spans_processes(part) == spans_processes(x) for part in (y, weights)
-    )
-    checks.require(alike, function, rule, "some that are, and some that are not")
+    are_shared = {spans_processes(part) for part in (x, y, weights) if part is not None}
+    checks.require(len(are_shared) == 1, function, rule, "some that are, and some that are not")
     return Dataset(x, y, weights)
 
 
@@ -110,7 +108,7 @@ def sharded(data: Dataset) -> Data:
     return Sharded(x, y, weights, shards)
 
 
-def spread(data: Dataset, shards: Shards | None) -> Any:
+def put_on_devices(data: Dataset, shards: Shards | None) -> Any:
     """NumPy's rows on the devices of a mesh, or on a device.
 
     On a mesh, the last one is repeated with weight 0, up to a multiple of `shards.finest`.

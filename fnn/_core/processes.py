@@ -1,7 +1,7 @@
-"""What the processes of a run agree on, where there are several.
+"""What the processes of a run agree on, where there are several, and which arrays they share.
 
-Each of these functions is called by all processes, at the same place. With one process they cost
-nothing.
+All processes call what exchanges values, at the same place: `fetched`, `largest`, `from_all`,
+`require_same`, and what raises in all. With one process these cost nothing.
 """
 
 import contextlib
@@ -149,7 +149,8 @@ def raised_in_all(error_elsewhere: Exception, together: bool = True) -> Iterator
     if failed is not None:
         raise failed
     texts = [row.tobytes().rstrip(b"\0").decode(errors="replace") for row in found]
-    raise type(error_elsewhere)(f"{error_elsewhere}: {max(texts)}")
+    text = max(texts)  # of one that failed: those of the others are empty
+    raise type(error_elsewhere)(f"{error_elsewhere}: {text}")
 
 
 def valid_in_all(

@@ -1,4 +1,4 @@
-"""A fingerprint of the arguments, by which a checkpoint is known to be of the same work."""
+"""A fingerprint of the arguments: whether a checkpoint, or another process, is of the same work."""
 
 import contextlib
 import dataclasses

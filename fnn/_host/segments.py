@@ -122,14 +122,13 @@ class HostArguments(NamedTuple):
     def checked(
         self, function: str, arguments: Callable[[], dict[str, str]], *, shared: bool = False
     ) -> HostOptions:
-        """The options that they mean.
+        """The options that they mean, once `check` has found nothing wrong.
 
         Args:
           function: The caller's name, for errors.
           arguments: Makes the fingerprint of the other arguments, for checkpoints.
           shared: Whether several processes do this work together.
         """
-        self.check(function)
         seconds = math.inf if self.max_seconds is None else float(self.max_seconds)
         every = None if self.every is None else operator.index(self.every)
         checkpoints = None

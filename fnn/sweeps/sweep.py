@@ -1,5 +1,6 @@
 """`sweep`: many runs at once, each a lane of one compiled program."""
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -164,6 +165,7 @@ def sweep(  # noqa: D417, `fit` describes the others
             checks.require(groups >= brackets, name, rule, groups)
         given.check(name)
 
+    @functools.cache  # it reads all data, for other processes and for checkpoints
     def described() -> dict[str, str]:
         return fingerprint(
             **setup.problem._asdict() | {"net": of_lane(marked(net), 0)},

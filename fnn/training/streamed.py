@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn._core import checks
-from fnn._core.dataset import Dataset, Sharded, on_devices, spread
+from fnn._core.dataset import Dataset, Sharded, on_devices, put_on_devices
 from fnn._core.jit_cache import compiled
 from fnn._core.partition import Structure, host_numbers, merge, split
 from fnn.evaluation import check_loss, scores_of, streamed_scores
@@ -98,7 +98,7 @@ def streams_of(
             held_out = change(validation[0]), *validation[1:]
     shards = shards_of_source(data)
     if shards is not None:
-        example = Dataset(*spread(example, shards)[:3])
+        example = Dataset(*put_on_devices(example, shards)[:3])
     return Streams(net, reader, validation, (example, held_out))
 
 
@@ -219,7 +219,7 @@ class StreamedRun:
         check_loss(*given, remember=False)  # labels, say, which are out of range
         weight = np.float64(part.weight + buffer.weight)
         share = np.float64(buffer.weight / weight if weight else 0)
-        problem = problem._replace(data=spread(buffer.data, self._shards))
+        problem = problem._replace(data=put_on_devices(buffer.data, self._shards))
         traced, structure = split(
             self._function,
             (problem, part.train, part.loss, part.broken, self.state.order_key, self.state.epoch,

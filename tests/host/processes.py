@@ -114,6 +114,7 @@ elif what in ("sweeps", "sweeps killed"):
         except RuntimeError as error:
             ends_by(error)
     saved("sweep", sweep(9, halving=fnn.halving(2), shared_order=False))
+    saved("one", sweep(2, RATES[1:2], key=KEYS[:1]))  # fewer lanes than processes
     runs = sweep(40, callback=callback, checkpoint=path / "sweep", every=1)
     saved("interrupted", runs)
     saved("from_one", sweep(40, checkpoint=path / "from_one", every=1))

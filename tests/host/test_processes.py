@@ -83,10 +83,10 @@ def test_where_one_process_dies_the_other_says_so_and_no_checkpoint_is_lost(tmp_
     assert_losses(first["history"], whole)
 
 
-def sweep(epochs, **options):
+def sweep(epochs, rates=RATES, **options):
     options = {"key": KEYS, "validation": ROWS, "progress": False} | options
     loss, rule = fnn.softmax_cross_entropy, fnn.early_stopping(patience=4)
-    return fnn.sweep(NET, loss, fnn.adam(RATES), ROWS, epochs=epochs, stop=rule, **options)
+    return fnn.sweep(NET, loss, fnn.adam(rates), ROWS, epochs=epochs, stop=rule, **options)
 
 
 def assert_same_runs(folder, name, runs):
@@ -109,6 +109,8 @@ def test_lanes_are_divided_between_processes(tmp_path, devices):
     assert codes == [0, 0], errors
     assert first["lanes"] == second["lanes"] == "3"  # of five
     assert_same_runs(tmp_path, "sweep", sweep(9, halving=fnn.halving(2), shared_order=False))
+
+    assert_same_runs(tmp_path, "one", sweep(2, RATES[1:2], key=KEYS[:1]))
 
     state = fnn.fit(NET, fnn.softmax_cross_entropy, fnn.adam(1e-2), DATA, **RUN, epochs=2).state
     begun = sweep(2, state=state.train, order_key=state.order_key)

@@ -215,5 +215,5 @@ GOOD = {
 def test_bad_options_are_told(bad, error, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=r"^test: ") as caught:
-        HostArguments(**(GOOD | bad)).checked("test", dict)
+        HostArguments(**(GOOD | bad)).check("test")
     assert text in str(caught.value)

@@ -91,3 +91,9 @@ def test_after_errors_all_are_in_step_also_under_transformations(written):
     assert first["after"] == second["after"]
     for lines in written:
         assert (lines["transformed"], lines["traced"]) == ("(5, 2)", "(2,)")
+
+
+def test_data_that_are_shared_in_part_are_refused_in_every_process(written):
+    rule = "x, y and weights of data must be shared by the same processes (see shard_data)"
+    for lines in written:
+        assert lines["mixed"].startswith(f"ValueError fit: {rule}")

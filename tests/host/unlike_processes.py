@@ -98,6 +98,7 @@ if second:
     wrong_x[3, 2], wrong_y[5] = np.nan, 7
 attempt("nan", lambda: fit((sharded(wrong_x), data[1])))
 attempt("nan_of_scaler", lambda: fnn.standard_scaler(sharded(wrong_x)))
+attempt("mixed", lambda: fit((data[0], np.zeros(32, np.int32))))
 attempt("label", lambda: fit((data[0], sharded(wrong_y))))
 attempt("label_validation", lambda: train(validation=(data[0], sharded(wrong_y)), epochs=1))
 attempt("label_evaluate", lambda: evaluate((data[0], sharded(wrong_y[:, None]))))
