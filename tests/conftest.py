@@ -1,5 +1,6 @@
 """Settings for the whole suite: strict about types and shapes, on two CPU devices."""
 
+import gc
 import importlib.util
 import os
 import signal
@@ -30,6 +31,8 @@ def _flags():
     # later flags win, and tests rely on the devices
     return " ".join([*flags, given, "--xla_force_host_platform_device_count=2"])
 
+
+gc.set_threshold(100_000, 20, 20)  # tracing makes many objects, of which few are garbage
 
 # before anything is computed
 os.environ["XLA_FLAGS"] = _flags()
@@ -98,6 +101,7 @@ def pytest_configure(config):
     for name, value in settings.items():
         os.environ[name.upper()] = str(value)
         jax.config.update(name, value)
+    config.addinivalue_line("markers", "long: takes several seconds; run by `-m long`")
     config.addinivalue_line(
         "markers", "cpu_layout: about how lanes are laid out, or programs made, on a CPU only"
     )

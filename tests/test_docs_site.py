@@ -85,6 +85,7 @@ def examples(page):
         yield "\n" * (text[: match.start()].count("\n") + 1) + match.group(1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     """In one test, as each uses what those before it have defined."""
@@ -112,6 +113,7 @@ assert [shard.data.shape for shard in data[0].addressable_shards] == [(125, 8)] 
 """
 
 
+@pytest.mark.long
 def test_the_examples_of_devices_run_on_eight(tmp_path):
     page = DOCS / "devices.md"
     (flag,) = re.findall(r"^XLA_FLAGS=(\S+) python$", page.read_text(), re.MULTILINE)

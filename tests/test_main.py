@@ -42,6 +42,7 @@ def assert_is_a_picture(path):
     assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 100
 
 
+@pytest.mark.long
 def test_digits_are_learnt_measured_and_drawn(tmp_path):
     done = run_as_a_user(folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -63,6 +64,7 @@ def test_digits_are_learnt_measured_and_drawn(tmp_path):
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+@pytest.mark.long
 def test_diabetes_is_predicted_better_than_by_the_mean(tmp_path, monkeypatch, capsys):
     run_here("diabetes", "--output", "curves.png", folder=tmp_path, monkeypatch=monkeypatch)
     measured = scores(capsys.readouterr().out)

@@ -245,6 +245,7 @@ for count in (1, 2, 8):
 """
 
 
+@pytest.mark.long
 def test_one_two_and_eight_devices_give_the_same_history():
     flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
     done = subprocess.run(

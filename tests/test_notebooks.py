@@ -60,6 +60,7 @@ def messages(outputs):
     ]  # fmt: skip
 
 
+@pytest.mark.long
 @each_notebook
 def test_a_notebook_runs_in_a_fresh_kernel_without_errors_and_warnings(path, tmp_path):
     nbclient = pytest.importorskip("nbclient")

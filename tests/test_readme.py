@@ -15,6 +15,7 @@ BLOCKS = [
 ]
 
 
+@pytest.mark.long
 def test_every_python_block_runs(tmp_path, monkeypatch):
     """In one test, as each uses what those before it have defined."""
     monkeypatch.chdir(tmp_path)

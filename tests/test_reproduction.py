@@ -20,6 +20,8 @@ from sklearn import datasets
 
 import fnn
 
+pytestmark = pytest.mark.long
+
 SEEDS = 40  # of ten, the deviation on iris comes out a third too small
 
 # --- scikit-learn ---

@@ -90,6 +90,7 @@ def test_float32_scores_agree_to_its_digits():
     compared(model(), GRID, X.astype(np.float32), Y, rtol=1e-4, scoring="neg_log_loss", cv=3)
 
 
+@pytest.mark.long
 def test_structure_makes_groups_and_several_grids_are_searched():
     grid = [
         {"hidden_layer_sizes": [(4,), (8,)], "alpha": [1e-4, 1e-1]},
@@ -235,6 +236,7 @@ def test_fits_that_end_early_warn_as_in_a_grid_search():
         FNNSearchCV(model(n_iter_no_change=10), {"alpha": [1e-4]}, cv=3).fit(X, Y)
 
 
+@pytest.mark.long
 def test_functions_and_schedules_are_structure():
     rates = [fnn.cosine_decay(0.03, decay_steps=30), fnn.cosine_decay(0.03, decay_steps=60), 0.03]
     grid = {"activation": [lambda z: z, "tanh"], "learning_rate_init": rates, "alpha": [0.1, 1.0]}

@@ -73,6 +73,7 @@ def scores(text):
     return {name: (float(network), float(baseline)) for name, network, baseline in found}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", WANTED)
 def test_a_real_table_is_learnt_better_than_by_the_baseline(name, trained):
     problem, metric = WANTED[name]
@@ -115,6 +116,7 @@ def test_what_is_predicted_from_the_file_is_what_was_trained(name, real, trained
         assert [line[0] for line in lines] == names[values.argmax(axis=1)].tolist()
 
 
+@pytest.mark.long
 def test_both_commands_run_as_a_user_runs_them(tmp_path):
     write(tmp_path, as_csv(people()), "people.csv")
     root = str(Path(fnn.__file__).parents[1])

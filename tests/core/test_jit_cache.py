@@ -71,6 +71,7 @@ def test_there_are_only_so_many_programs(monkeypatch):
     assert [rows for _, (rows,) in shapes] == [1, 2, 3, 4, 1]
 
 
+@pytest.mark.long
 @on_linux
 def test_what_is_let_go_gives_its_memory_maps_back(monkeypatch, key):
     x = np.ones((8, 2), np.float32)
@@ -88,6 +89,7 @@ def test_what_is_let_go_gives_its_memory_maps_back(monkeypatch, key):
     assert max(run(units) for units in range(5, 9)) < before + 2.5 * held
 
 
+@pytest.mark.long
 def test_many_shapes_are_counted_by_a_command():
     command = [sys.executable, "-m", "bench.many_shapes", "--shapes", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -1,6 +1,6 @@
 """Work that is killed: it goes on from its checkpoints, to the bits of work that was not.
 
-    python -m pytest tests/host tests/files --all-faults
+    python -m pytest tests/host tests/files -m "" --all-faults
 
 tries all faults, some five minutes, and prints the figures; without the flag a tenth of them.
 """
@@ -63,6 +63,7 @@ def bits(result):
         return [(a.dtype, a.shape, a.tobytes()) for a in map(arrays.get, arrays.files)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["train", "sweep"])
 def test_work_that_is_killed_ends_with_the_same_bits(kind, tmp_path, faults, record_figure):
     moments = random.Random(kind)

@@ -11,6 +11,8 @@ from started import run_together
 
 import fnn
 
+pytestmark = pytest.mark.long
+
 SCRIPT = Path(__file__).parent / "processes.py"
 
 # the same rows in the same shards, in this process

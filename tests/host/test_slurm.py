@@ -7,9 +7,12 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 from started import run_together
 
 import fnn
+
+pytestmark = pytest.mark.long
 
 SCRIPT = Path(__file__).parent / "slurm.py"
 

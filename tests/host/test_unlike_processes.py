@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from test_processes import together
 
+pytestmark = pytest.mark.long
+
 SCRIPT = Path(__file__).parent / "unlike_processes.py"
 
 LABEL = "labels must be from 0 to 3"

@@ -105,6 +105,7 @@ def test_every_optimizer_sees_the_same_layers(x64, opt, key):
     chex.assert_trees_all_close(one, other, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.long
 def test_lanes_of_a_sweep_are_the_same_by_a_loop(x64, key):
     looped, written_out = pair(dropout=np.array([0.0, 0.1, 0.3]))
     runs = [

@@ -82,6 +82,7 @@ def test_a_metric_of_one_s_own_sees_raw_units():
     assert float(found) == float(net.apply(params, X).max()) > 1.6e9
 
 
+@pytest.mark.long
 def test_a_sweep_and_a_step_take_such_targets():
     rates = fnn.adam(np.array([1e-2, 1e-3]))
     far, near = (fitted(fnn.sweep, y, rates, progress=False) for y in (FAR + NEAR, NEAR))

@@ -20,6 +20,7 @@ def on(mesh, *arrays, **options):
     return fnn.shard_data(source(*arrays, **options), mesh)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("weights", [(), (WEIGHTS,)])
 def test_a_mesh_of_one_and_of_two_devices_give_the_same_run(weights):
     """The last buffer has 38 rows, to which 2 of weight 0 are added."""
@@ -33,12 +34,14 @@ def test_a_mesh_of_one_and_of_two_devices_give_the_same_run(weights):
     assert_close(scores["r2"], two.history["validation_r2"][-1])
 
 
+@pytest.mark.long
 def test_one_buffer_is_trained_on_as_sharded_arrays_are():
     options = {"validation": HELD_OUT}
     arrays = train(fnn.shard_data((X, Y), TWO), **options)
     assert_close(train(on(TWO, buffer_rows=1000), **options).history, arrays.history)
 
 
+@pytest.mark.long
 def test_shuffling_globally_gives_the_run_without_a_mesh():
     arrays = X[:192], Y[:192]  # to which no rows are added
     moved = train(on(TWO, *arrays), shuffle="global")

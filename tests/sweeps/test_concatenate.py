@@ -234,6 +234,7 @@ with open(sys.argv[1], "wb") as file:
 """
 
 
+@pytest.mark.long
 def test_a_sweep_of_another_process_is_like_one_of_this_one(tmp_path):
     file, here = tmp_path / "runs.pickle", Path(__file__).parent
     command = [sys.executable, "-c", SENDER, str(file), str(here), str(here.parent)]

@@ -19,6 +19,8 @@ DEVICES = Path(__file__).parents[2] / "docs" / "devices.md"
 DIES_ONCE = """
 import os
 
+pytestmark = pytest.mark.long
+
 def die_once():
     try:
         os.mkdir(DIED)

@@ -45,6 +45,7 @@ print(*runs.history["loss"].ravel())
 """
 
 
+@pytest.mark.long
 def test_eight_devices_give_what_one_gives():
     (bits, losses), (same, also) = (
         [line.split() for line in run_python(ON_DEVICES, devices=devices).splitlines()]
@@ -88,6 +89,7 @@ def test_slopes_of_outputs_are_stored_as_the_layers_products_read_them():
     np.testing.assert_array_equal(kept(outputs), total(fnn.squared_error)(outputs))
 
 
+@pytest.mark.long
 @pytest.mark.cpu_layout
 def test_sixteen_thousand_lanes_run_in_bounded_memory():
     """In units of their parameters and histories."""

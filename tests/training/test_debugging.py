@@ -74,6 +74,7 @@ def test_no_key_is_used_twice(name, placed):
         assert run(name, jax.random.key(2), **placed)
 
 
+@pytest.mark.long
 def test_no_tracer_leaks(key):
     # looking for leaks is slow, so the programs are small, and all traced in one go
     task = fnn.mlp((3, 2)), fnn.squared_error

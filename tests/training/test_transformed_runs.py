@@ -58,6 +58,7 @@ def test_a_lane_that_breaks_harms_no_other():
     assert np.isfinite(run.history["loss"][0]).all()
 
 
+@pytest.mark.long
 def test_the_slope_through_lanes_is_that_of_single_runs(x64):
     """In reverse and forward mode, outside of the lanes and inside of them."""
 
