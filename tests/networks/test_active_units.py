@@ -27,7 +27,7 @@ def outputs(net, params, x):
 @pytest.mark.parametrize("active", [(5, 5), (3, 8), (8, 8)])  # of which a wide one is one program
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("norm", [None, "layer"])
-@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+@pytest.mark.parametrize("activation", ["relu", pytest.param("sigmoid", marks=pytest.mark.long)])
 def test_active_units_train_as_the_narrow_network_does(x64, active, activation, norm, residual):
     """From the same weights, dropout and weight decay and norms of gradients included."""
     options = {"activation": activation, "norm": norm, "residual": residual, "dropout": 0.3}
