@@ -19,8 +19,6 @@ DEVICES = Path(__file__).parents[2] / "docs" / "devices.md"
 DIES_ONCE = """
 import os
 
-pytestmark = pytest.mark.long
-
 def die_once():
     try:
         os.mkdir(DIED)
@@ -36,6 +34,7 @@ def changed(script, old, new):
     return script.replace(old, new)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("x64")
 def test_sweeps_of_two_workers_one_of_which_dies_are_one_sweep(tmp_path):
     pytest.importorskip("ray")
