@@ -28,26 +28,6 @@ class Affine:
         return y if self.shift is None else y + self.shift
 
 
-@config
-class Doubled:
-    """Of one shape with `Halved`, but another program."""
-
-    value: float = number()
-
-    def __call__(self):
-        return 2.0 * self.value
-
-
-@config
-class Halved:
-    """Of one shape with `Doubled`, but another program."""
-
-    value: float = number()
-
-    def __call__(self):
-        return 0.5 * self.value
-
-
 MAKERS = {
     "adam": lambda: adam(1e-3),
     "plain sgd": lambda: sgd(0.1),

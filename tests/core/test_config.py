@@ -9,11 +9,33 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from config_examples import MAKES, Affine, Doubled, Halved, config_classes, filled
+from config_examples import MAKES, Affine, config_classes, filled
 
+from fnn._core.config import config, number
 from fnn.networks.mlp import mlp
 from fnn.optimizers import adam, adamw, chain, clip_by_global_norm, sgd
 from fnn.schedules import cosine_decay
+
+
+@config
+class Doubled:
+    """Of one shape with `Halved`, but another program."""
+
+    value: float = number()
+
+    def __call__(self):
+        return 2.0 * self.value
+
+
+@config
+class Halved:
+    """Of one shape with `Doubled`, but another program."""
+
+    value: float = number()
+
+    def __call__(self):
+        return 0.5 * self.value
+
 
 COMPILED = []
 
