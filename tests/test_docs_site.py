@@ -245,6 +245,7 @@ def test_a_change_made_as_contributing_says_passes_its_tests(section, tmp_path):
             path.write_text(part["file"])
         elif part["old"]:
             assert part["old"] in path.read_text(), f"{path.name} has no {part['old']}"
+            assert part["old"] in part["new"], "else the next such change would not find its place"
             path.write_text(path.read_text().replace(part["old"], part["new"], 1))
         else:
             text = path.read_text()

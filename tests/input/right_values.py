@@ -139,6 +139,10 @@ def updated(opt, grads, state=None, params=None):
     return opt.update(grads, opt.init(grads) if state is None else state, params)
 
 
+# the fields of an optimizer's state that are shaped as the parameters
+STATISTICS = {"adam": ("mu", "nu"), "adamw": ("mu", "nu")}
+
+
 def of_update(name, opt):
     """The arguments of an optimizer's update."""
     state = Made(lambda: opt.init(value_of(PARAMS)))
@@ -147,8 +151,8 @@ def of_update(name, opt):
     else:
         states = made_by(state, **{"of another": Made(lambda: fnn.sgd(0.5).init(value_of(PARAMS)))})
         states = states.but("nothing")
-    if name in ("adam", "adamw"):
-        broken = [("step", "a"), ("step", 1.5), ("mu", None), ("nu", None)]
+    if name in STATISTICS:
+        broken = [("step", "a"), ("step", 1.5), *((field, None) for field in STATISTICS[name])]
         states = states.but(
             **{
                 f"{field} is {bad}": Made(
