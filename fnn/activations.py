@@ -6,8 +6,9 @@
 Those of `jax.nn` are beside them under the same names (but for `glu`, which halves the
 width of a layer). Four of them are rewritten here, because those of `jax.nn` overflow or cancel
 (`gelu`, `squareplus` and `sparse_plus` raise a large z to a power, `standardize` takes the
-variance from raw squares): value and slope are finite for every finite z whose a is finite. `mlp`
-takes any of them by name, or any function of one's own.
+variance from raw squares): value and slope are finite for every finite z whose a is finite, those
+of `standardize` while squares do not overflow. `mlp` takes any of them by name, or any function of
+one's own.
 """
 
 import math
@@ -165,7 +166,8 @@ def standardize(z: jax.Array, where: jax.Array | None = None) -> jax.Array:
         (z - mean) / sqrt(mean((z - mean)^2) + 1e-5)
 
     Unlike `jax.nn.standardize` it holds far from zero, where mean(z^2) - mean(z)^2 loses
-    all digits. The squares must not overflow: in float32 it is 0 from |z| of about 1e19.
+    all digits. The squares must not overflow: in float32, from |z| of about 1e19, it is 0, and its
+    slope NaN.
 
     >>> print(standardize(jnp.array([9999.0, 10000.0, 10001.0])).round(3))
     [-1.225  0.     1.225]

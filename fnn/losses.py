@@ -134,8 +134,8 @@ def cross_entropy(outputs: ArrayLike, targets: Any) -> jax.Array:
       Losses `(...)`, >= 0, in at least float32, in nats.
     Raises:
       TypeError, ValueError: Outputs are not floating, shapes do not fit, or concrete
-        targets are no labels (or distributions). Once compiled, a label out of range
-        gives NaN.
+        targets are neither labels nor probabilities (that these sum to 1 is not checked).
+        Once compiled, a label out of range gives NaN.
 
     >>> y_hat = jnp.array([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])
     >>> print(cross_entropy(y_hat, jnp.array([0, 1])).round(3))
@@ -193,8 +193,8 @@ def softmax_cross_entropy(
       Losses `(...)`, >= 0, in at least float32, in nats.
     Raises:
       TypeError, ValueError: Outputs are not floating, shapes do not fit, or concrete
-        targets are no labels (or distributions), or the smoothing is out of range. Once
-        compiled, a label out of range gives NaN.
+        targets are neither labels nor probabilities (that these sum to 1 is not checked),
+        or the smoothing is out of range. Once compiled, a label out of range gives NaN.
     Source: Szegedy et al. 2016, arXiv:1512.00567, section 7 (label smoothing).
 
     >>> logits = jnp.array([[0.0, 0.0], [1e4, -1e4]])
