@@ -325,4 +325,7 @@ def _product(share: jax.Array, logarithm: jax.Array) -> jax.Array:
 
 
 def _log(probability: jax.Array) -> jax.Array:
-    return jnp.log(jnp.maximum(probability, jnp.finfo(probability.dtype).tiny))
+    # no logarithm of the smallest number itself, whose second derivative overflows
+    tiny = jnp.finfo(probability.dtype).tiny
+    held = probability <= tiny
+    return jnp.where(held, jnp.log(tiny), jnp.log(jnp.where(held, 1, probability)))

@@ -287,6 +287,18 @@ def test_binary_cross_entropy_has_no_nan_in_value_or_slope_at_0_and_1(dtype):
     compare(slope, [[1], [-1], [0], [0]], dtype)
 
 
+def test_losses_of_probabilities_have_second_derivatives_at_0_and_1(dtype):
+    def curvature(loss, outputs, targets):
+        return jax.jacfwd(jax.grad(lambda outputs: loss(outputs, targets).sum()))(outputs)
+
+    certain = jnp.asarray([0, 1], dtype)
+    compare(curvature(cross_entropy, certain, 1), [[0, 0], [0, 1]], dtype)
+    compare(curvature(cross_entropy, certain, 0), np.zeros((2, 2)), dtype)
+    # of the target 0 the loss is -log(1 - p): at its cap, and level, where p is 1
+    found = curvature(binary_cross_entropy, certain, np.zeros(2))
+    compare(found, [[0.5, 0], [0, 0]], dtype)
+
+
 @pytest.mark.parametrize("y", [0, 1, 0.25])
 def test_the_slope_of_binary_cross_entropy_is_right_everywhere_between_0_and_1(dtype, y):
     p = jnp.asarray([2.0**-10, 0.125, 0.25, 0.5, 0.625, 0.75, 1 - 2.0**-7], dtype)[:, None]
