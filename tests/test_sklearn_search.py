@@ -90,6 +90,19 @@ def test_float32_scores_agree_to_its_digits():
     compared(model(), GRID, X.astype(np.float32), Y, rtol=1e-4, scoring="neg_log_loss", cv=3)
 
 
+def test_folds_may_be_lists_of_row_numbers_or_masks():
+    folds = list(KFold(2, shuffle=True, random_state=0).split(X))
+    lists = [tuple(part.tolist() for part in pair) for pair in folds]
+    masks = [tuple(np.isin(np.arange(len(X)), part) for part in pair) for pair in folds]
+    scores = [
+        FNNSearchCV(model(), GRID, cv=cv, refit=False, scoring="neg_log_loss")
+        .fit(X, Y)
+        .cv_results_["mean_test_score"]
+        for cv in (folds, lists, masks)
+    ]
+    assert scores[0].tolist() == scores[1].tolist() == scores[2].tolist()
+
+
 @pytest.mark.long
 def test_structure_makes_groups_and_several_grids_are_searched():
     grid = [
@@ -216,6 +229,8 @@ def test_wrong_arguments_are_refused():
         FNNSearchCV(LogisticRegression(), {"C": [1.0]}).fit(X, Y)
     with pytest.raises(ValueError, match="every class must have training rows in every fold"):
         FNNSearchCV(model(), GRID, cv=KFold(3)).fit(X, Y)
+    with pytest.raises(ValueError, match="cv must divide the rows at least once; got no folds"):
+        FNNSearchCV(model(), GRID, cv=iter(())).fit(X, Y)
     with pytest.raises(ValueError, match="refit must be"):
         FNNSearchCV(model(), {"alpha": [1.0]}, scoring=["accuracy"], cv=3).fit(X, Y)
     with pytest.raises(ValueError, match="Invalid parameter 'width'"):

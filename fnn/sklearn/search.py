@@ -12,6 +12,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.validation import _num_samples
 
 from fnn._core import checks
 from fnn.sklearn.base import (
@@ -121,7 +122,10 @@ class FNNSearchCV(BaseSearchCV):
         candidates = list(candidates)
         cv: Any = self.cv
         cv = check_cv(cv, y, classifier=is_classifier(base))
-        folds = list(cv.split(X, y, groups))
+        # numbers of rows, of which scikit-learn also takes lists, and masks of them
+        rows = np.arange(_num_samples(X))
+        folds = [(rows[train], rows[test]) for train, test in cv.split(X, y, groups)]
+        checks.require(folds, name, "cv must divide the rows at least once", "no folds")
         halving = of_groups(name, self.halving, len(folds))
         self.scorer_: Any = check_scoring(base, self.scoring)
 
