@@ -13,6 +13,7 @@ from fnn._core.dataset import Dataset, dataset
 from fnn._core.processes import fetched, valid_in_all
 from fnn.cross_validation.folds import (
     check_classes,
+    check_weights,
     labels_of_rows,
     splits_of,
     whole_data,
@@ -122,7 +123,8 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
       rows, the same batches.
     Raises:
       ValueError, TypeError: As `sweep`; or the rows cannot be divided so; a class of the targets
-        has no training rows in a fold; rows of given folds are held out and trained on.
+        has no training rows in a fold; all training, held-out or validation rows of a fold weigh
+        0; rows of given folds are held out and trained on.
       CheckpointError, ImportError: As `sweep`.
     Source: Stone 1974, J. R. Stat. Soc. B 36 (cross-validation).
 
@@ -173,6 +175,8 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
         are_labels = np.ndim(data.y) == 1 and data.y.dtype.kind in "iu"
         if are_labels and takes in ("logits", "probabilities"):
             check_classes(name, splits, np.asarray(data.y))
+        if data.weights is not None:
+            check_weights(name, splits, np.asarray(data.weights))
 
         runs = sum(map(len, splits))  # of a setting
         halving = of_groups(name, halving, runs)

@@ -99,6 +99,16 @@ def check_classes(function: str, splits: list[list[Split]], labels: np.ndarray) 
             checks.require(counts.all(), function, rule, got)
 
 
+def check_weights(function: str, splits: list[list[Split]], weights: np.ndarray) -> None:
+    """Raises where all rows of a part weigh 0: its loss would be 0, better than any other."""
+    for pairs in splits:
+        for fold, split in enumerate(pairs):
+            for part, rows in split._asdict().items():
+                rule = "in each fold, weights of the rows of each part must not all be 0"
+                counts = rows.size == 0 or (weights[rows] > 0).any()
+                checks.require(counts, function, rule, f"only 0 in {part} of fold {fold}")
+
+
 def labels_of_rows(function: str, name: str, labels: Any, rows: int) -> np.ndarray:
     """Labels `(rows,)` as integers from 0; anything that can be sorted is a label."""
     labels = np.asarray(checks.rectangular(function, name, labels))

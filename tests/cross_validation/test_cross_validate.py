@@ -17,6 +17,7 @@ WEIGHTS = RANDOM.uniform(0.5, 2, 30).astype(np.float32)
 NET = fnn.mlp((3, 8, 3), activation="tanh")
 LOSS = fnn.softmax_cross_entropy
 RATES = np.array([0.003, 0.03])
+HALVES = [(np.arange(10), np.arange(10, 30)), (np.arange(10, 30), np.arange(10))]
 METRICS = {"accuracy": fnn.accuracy, "f1": functools.partial(fnn.f1, average="macro")}
 
 
@@ -236,6 +237,18 @@ def test_given_folds_that_hold_rows_out_twice_or_never():
         ({"metrics": {"own": lambda outputs, targets: outputs.sum()}, "score": "own"}, "better"),
         ({"key": jax.random.split(jax.random.key(0), 3)}, "one length"),
         ({"data": (X, np.repeat([0, 1, 2], [1, 14, 15]))}, "none of class 0 in fold"),
+        (
+            {"data": (X, LABELS, np.arange(30) > 0), "folds": "leave_one_out"},
+            "weights of the rows of each part must not all be 0; got only 0 in test of fold",
+        ),
+        (
+            {"data": (X, LABELS, np.arange(30) < 10), "folds": HALVES},
+            "must not all be 0; got only 0 in test of fold 0",
+        ),
+        (
+            {"data": (X, LABELS, np.arange(30) < 10), "folds": HALVES[::-1]},
+            "must not all be 0; got only 0 in train of fold 0",
+        ),
     ],
 )
 def test_what_cannot_be_cross_validated_is_refused_before_anything_is_trained(
