@@ -172,9 +172,9 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
             allow_incomplete=allow_incomplete, **by_rows,
         )  # fmt: skip
         takes = getattr(unwrapped(loss), "takes", None)
-        are_labels = np.ndim(data.y) == 1 and data.y.dtype.kind in "iu"
+        are_labels = data.y.size == data.rows and data.y.dtype.kind in "biu"
         if are_labels and takes in ("logits", "probabilities"):
-            check_classes(name, splits, np.asarray(data.y))
+            check_classes(name, splits, np.asarray(data.y).ravel())
         if data.weights is not None:
             check_weights(name, splits, np.asarray(data.weights))
 
@@ -260,7 +260,9 @@ def _row_labels(function: str, what: str, labels: Any, data: Dataset) -> np.ndar
     """The labels of the rows, from 0."""
     if labels is None or labels is False:
         return None
-    return labels_of_rows(function, what, data.y if labels is True else labels, data.rows)
+    if labels is True:  # of targets (rows, 1), their one column
+        labels = data.y.reshape(-1) if data.y.size == data.rows else data.y
+    return labels_of_rows(function, what, labels, data.rows)
 
 
 def _checked_share(

@@ -117,6 +117,11 @@ def test_validation_can_be_the_held_out_rows_or_none():
     assert len(cross_validate(validation=7).splits[0][0].validation) == 7
 
 
+def test_labels_in_a_column_are_labels():
+    flat, column = (cross_validate((X, y), stratify=True) for y in (LABELS, LABELS[:, None]))
+    assert flat.scores["test_loss"].tolist() == column.scores["test_loss"].tolist()
+
+
 def test_tables_have_settings_repeats_and_folds():
     cv = cross_validate(repeats=2, metrics=METRICS, score="accuracy", labels={"name": ["a", "b"]})
     table = cv.table()
@@ -237,6 +242,8 @@ def test_given_folds_that_hold_rows_out_twice_or_never():
         ({"metrics": {"own": lambda outputs, targets: outputs.sum()}, "score": "own"}, "better"),
         ({"key": jax.random.split(jax.random.key(0), 3)}, "one length"),
         ({"data": (X, np.repeat([0, 1, 2], [1, 14, 15]))}, "none of class 0 in fold"),
+        ({"data": (X, np.repeat([[0], [1], [2]], [1, 14, 15], axis=0))}, "none of class 0 in"),
+        ({"data": (X, np.arange(30) == 0)}, "none of class True in fold"),
         (
             {"data": (X, LABELS, np.arange(30) > 0), "folds": "leave_one_out"},
             "weights of the rows of each part must not all be 0; got only 0 in test of fold",
