@@ -102,6 +102,8 @@ def test_partial_fit_goes_on_and_warm_start_begins_from_the_weights():
     assert FNNClassifier(**ALL_EPOCHS).fit(X, Y).fit(X, Y).loss_curve_[0] == first
     with pytest.raises(ValueError, match="layers and outputs must be those of the last fit"):
         again.set_params(hidden_layer_sizes=(8,)).fit(X, Y)
+    with pytest.raises(ValueError, match="classes of y must be those of the last fit"):
+        FNNClassifier(**ALL_EPOCHS, warm_start=True).fit(X, Y).fit(X, NAMES)
     one = FNNRegressor((4,)).partial_fit(X, X[:, 0])
     with pytest.raises(ValueError, match=r"y|targets|outputs"):
         one.partial_fit(X, X[:, :2])

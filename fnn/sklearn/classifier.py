@@ -104,25 +104,25 @@ class FNNClassifier(ClassifierMixin, NetworkEstimator):
         self.train_on(self.task(X, y, checked_weights(sample_weight, X)), epochs=1)
         return self
 
-    def _know_classes(self, y: np.ndarray) -> None:
+    def _know_classes(self, y: np.ndarray, same: bool = False) -> None:
+        """Sets what classes there are; `same` where they must be those of the last fit."""
         kind = type_of_target(y, input_name="y")
         if kind not in ("binary", "multiclass", "multilabel-indicator"):
             raise ValueError(f"Unknown label type: FNNClassifier takes classes; got {kind}")
-        self._several = kind == "multilabel-indicator"
-        if self._several:
-            self.classes_ = np.arange(y.shape[1])
-            self.n_outputs_ = y.shape[1]
-        else:
-            self.classes_ = np.unique(y)
-            self.n_outputs_ = len(self.classes_)
-            rule = "y must have at least two classes"
-            checks.require(self.n_outputs_ > 1, "FNNClassifier", rule, "1 class")
+        several = kind == "multilabel-indicator"
+        classes = np.arange(y.shape[1]) if several else np.unique(y)
+        rule = "y must have at least two classes"
+        checks.require(several or len(classes) > 1, "FNNClassifier", rule, "1 class")
+        rule = "classes of y must be those of the last fit (warm_start=False begins anew)"
+        fits = not same or np.array_equal(classes, self.classes_)
+        checks.require(fits, "FNNClassifier", rule, classes)
+        self._several, self.classes_, self.n_outputs_ = several, classes, len(classes)
 
     def begin(self, x, y):
         """Checks X and y of a first fit; returns both."""
         x, y = self.validated(x, y, reset=True)
         y = _labels(y)
-        self._know_classes(y)
+        self._know_classes(y, same=self.warm_start and hasattr(self, "_state"))
         return x, y
 
     def task(self, x, y, weights):
