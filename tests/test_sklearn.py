@@ -142,6 +142,8 @@ def test_several_labels_a_row():
     np.testing.assert_array_equal(probabilities > 0.5, model.predict(X) == 1)
 
 
+    with np.errstate(over="raise"):
+        assert model.predict_proba(1e4 * X).min() == 0
 @pytest.mark.parametrize("several", [False, True])
 def test_logarithms_of_probabilities_are_finite_where_these_are_0(several):
     model = FNNClassifier(**ALL_EPOCHS)

@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
@@ -145,7 +146,7 @@ class FNNClassifier(ClassifierMixin, NetworkEstimator):
         """Probabilities `(rows, classes)`, or of each label, `(rows, labels)`."""
         outputs = self.outputs_for(X)
         if self._several:
-            return np.asarray(1 / (1 + np.exp(-outputs.astype(np.float64))), outputs.dtype)
+            return expit(outputs.astype(np.float64)).astype(outputs.dtype)
         outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         return outputs / outputs.sum(axis=1, keepdims=True)
 
