@@ -116,6 +116,8 @@ def test_early_stopping_watches_a_part_of_the_rows_and_keeps_its_best_weights():
     assert len(model.validation_scores_) == model.n_iter_
     assert model.best_validation_score_ == max(model.validation_scores_) > 0.8
     assert model.best_loss_ is None
+    with pytest.raises(ValueError, match="validation_fraction must set aside at least two rows"):
+        FNNRegressor((4,), early_stopping=True).fit(X[:10], X[:10, 0])
     with pytest.warns(ConvergenceWarning, match="max_iter"):
         FNNClassifier(**QUICK | {"max_iter": 2}).fit(X, Y)
 

@@ -2,6 +2,7 @@
 
 from sklearn.base import MultiOutputMixin, RegressorMixin
 
+from fnn._core import checks
 from fnn.losses import squared_error
 from fnn.metrics import r2
 from fnn.sklearn.base import NetworkEstimator, Task, checked_weights
@@ -60,6 +61,14 @@ class FNNRegressor(RegressorMixin, MultiOutputMixin, NetworkEstimator):
     def task(self, x, y, weights):
         """Rows, loss and metric of a fit, from checked data."""
         return Task(x, y.reshape(len(y), -1).astype(x.dtype), weights, squared_error, r2)
+
+    def rows_of(self, task, goes_on=False):
+        """Which rows are trained on, and which are watched: two at least, as R^2 needs."""
+        rows = super().rows_of(task, goes_on)
+        rule = "validation_fraction must set aside at least two rows, as R^2 of one is not defined"
+        fits = rows.held_out is None or len(rows.held_out) > 1
+        checks.require(fits, "FNNRegressor", rule, "one")
+        return rows
 
     def predict(self, X):
         """The values, of the shape that `y` had."""
