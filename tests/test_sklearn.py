@@ -142,10 +142,10 @@ def test_several_labels_a_row():
     probabilities = model.predict_proba(X)
     assert probabilities.shape == (150, 3)
     np.testing.assert_array_equal(probabilities > 0.5, model.predict(X) == 1)
-
-
     with np.errstate(over="raise"):
         assert model.predict_proba(1e4 * X).min() == 0
+
+
 @pytest.mark.parametrize("several", [False, True])
 def test_logarithms_of_probabilities_are_finite_where_these_are_0(several):
     model = FNNClassifier(**ALL_EPOCHS)
@@ -190,7 +190,11 @@ def test_frames_pipelines_calibration_and_inspection():
         ({"solver": "lbfgs"}, "solver must be 'adam' or 'sgd'; got 'lbfgs'"),
         ({"batch_size": "all"}, "batch_size must be 'auto' or a number of rows; got 'all'"),
         ({"batch_size": 0}, "batch_size"),
-        ({"alpha": -1.0}, ">= 0"),
+        ({"alpha": -1.0}, "FNNClassifier: alpha must be a finite number >= 0; got -1.0"),
+        ({"alpha": "small"}, "FNNClassifier: alpha must be a finite number >= 0; got 'small'"),
+        ({"hidden_layer_sizes": None}, "each of sizes must be an integer >= 1, .*; got None"),
+        ({"hidden_layer_sizes": 3.0}, "each of sizes must be an integer >= 1, .*; got 3.0"),
+        ({"class_weight": dict.fromkeys(range(3), 0)}, "weights of the rows .*must not all be 0"),
         ({"activation": "logistic"}, "activation"),
         ({"learning_rate_init": 1e30, "solver": "sgd"}, "training must not diverge"),
     ],

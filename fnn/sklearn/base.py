@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from numbers import Integral
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -126,7 +126,7 @@ class NetworkEstimator(BaseEstimator):
 
     def _net(self, features: int, outputs: int) -> MLP:
         hidden = self.hidden_layer_sizes
-        hidden = (int(hidden),) if isinstance(hidden, Integral) else tuple(hidden)
+        hidden = tuple(hidden) if isinstance(hidden, Iterable) else (hidden,)
         return mlp(
             (features, *hidden, outputs),
             activation=self.activation,
@@ -192,8 +192,12 @@ class NetworkEstimator(BaseEstimator):
         stop = None
         if self.n_iter_no_change is not None:
             stop = early_stopping(patience=self.n_iter_no_change, min_delta=self.tol)
+        name = type(self).__name__
+        rule = "weights of the rows to train on must not all be 0, those of classes included"
+        checks.require(np.all(penalty_weight > 0), name, rule, "only 0")
+        alpha = checks.real(name, "alpha", self.alpha, at_least=0)
         net = self._net(task.x.shape[1], self.n_outputs_)
-        return net, self._optimizer(self.alpha / penalty_weight), stop
+        return net, self._optimizer(alpha / penalty_weight), stop
 
     def train_on(self, task: Task, epochs: int | None = None) -> None:
         """Trains on checked data; `epochs` for `partial_fit`, which goes on where it was."""
