@@ -224,14 +224,18 @@ def test_fits_that_diverge_score_what_error_score_says():
         FNNSearchCV(estimator, {"learning_rate_init": [1e30]}, cv=3).fit(X * 1e10, Y)
 
 
-def test_wrong_arguments_are_refused():
+def test_wrong_arguments_are_refused(monkeypatch):
     with pytest.raises(TypeError, match="estimator must be an FNNClassifier or FNNRegressor"):
         FNNSearchCV(LogisticRegression(), {"C": [1.0]}).fit(X, Y)
     with pytest.raises(ValueError, match="every class must have training rows in every fold"):
         FNNSearchCV(model(), GRID, cv=KFold(3)).fit(X, Y)
     with pytest.raises(ValueError, match="cv must divide the rows at least once; got no folds"):
         FNNSearchCV(model(), GRID, cv=iter(())).fit(X, Y)
+    own = FNNSearchCV(model(), {"alpha": [1.0]}, scoring=lambda *_: {"one": 1.0}, cv=3)
     with pytest.raises(ValueError, match="refit must be"):
+        own.fit(X, Y)
+    monkeypatch.setattr("fnn.sklearn.fits.sweep", lambda *_, **__: pytest.fail("it trains"))
+    with pytest.raises(ValueError, match=r"refit must be .*; got True"):
         FNNSearchCV(model(), {"alpha": [1.0]}, scoring=["accuracy"], cv=3).fit(X, Y)
     with pytest.raises(ValueError, match="Invalid parameter 'width'"):
         FNNSearchCV(model(), {"width": [1]}, cv=3).fit(X, Y)

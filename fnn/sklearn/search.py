@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Collection
 from numbers import Integral
 from typing import Any
 
@@ -128,6 +129,8 @@ class FNNSearchCV(BaseSearchCV):
         checks.require(folds, name, "cv must divide the rows at least once", "no folds")
         halving = of_groups(name, self.halving, len(folds))
         self.scorer_: Any = check_scoring(base, self.scoring)
+        if isinstance(self.scoring, Collection) and not isinstance(self.scoring, str):
+            self._check_refit(self.scoring)
 
         x, values = base.begin(X, y)
         weights = checked_weights(sample_weight, x)
@@ -145,6 +148,8 @@ class FNNSearchCV(BaseSearchCV):
         self._fill_failed(out)
         self.n_splits_ = len(folds)
         self.multimetric_ = isinstance(out[0]["test_scores"], dict)
+        if self.multimetric_:  # as of a scoring that is a function, too
+            self._check_refit(out[0]["test_scores"])
         self.cv_results_ = self._format_results(candidates, len(folds), out)
         if halving is not None:
             dropped = [
@@ -154,6 +159,12 @@ class FNNSearchCV(BaseSearchCV):
             self.cv_results_["dropped_at"] = np.array(dropped)
         self._choose(base, X, y, sample_weight)
         return self
+
+    def _check_refit(self, metrics: Collection[str]) -> None:
+        """Raises unless it says by which of several metrics the best candidate is chosen."""
+        rule = "refit must be False, a function, or the name of a metric where there are many"
+        fits = not self.refit or callable(self.refit) or self.refit in metrics
+        checks.require(fits, "FNNSearchCV", rule, repr(self.refit))
 
     def _scored(self, fit: CandidateFit, data: tuple, split: tuple) -> dict:
         """What `GridSearchCV` keeps of a fit; without scores where it has diverged."""
@@ -200,10 +211,7 @@ class FNNSearchCV(BaseSearchCV):
         if callable(self.refit):
             self.best_index_ = self.refit(self.cv_results_)
         else:
-            key = f"rank_test_{metric}"
-            rule = "refit must be False, a function, or the name of a metric where there are many"
-            checks.require(key in self.cv_results_, "FNNSearchCV", rule, repr(self.refit))
-            rank = self.cv_results_[key]
+            rank = self.cv_results_[f"rank_test_{metric}"]
             dropped = self.cv_results_.get("dropped_at", np.full(len(rank), -1)) >= 0
             self.best_index_ = int(np.where(dropped, len(rank) + 1, rank).argmin())
             self.best_score_ = self.cv_results_[f"mean_test_{metric}"][self.best_index_]
