@@ -62,9 +62,11 @@ def confusion_matrix(
                 ink = ink_on(colours[row, column])
                 ax.text(column, row, _short(value), ha="center", va="center", color=ink)
         slanted = max(map(len, labels)) > 3
+        # names are data, in which $ is a dollar
         ax.set_xticks(range(classes), labels, rotation=45 if slanted else 0,
-                      ha="right" if slanted else "center", rotation_mode="anchor")  # fmt: skip
-        ax.set_yticks(range(classes), labels)
+                      ha="right" if slanted else "center", rotation_mode="anchor",
+                      parse_math=False)  # fmt: skip
+        ax.set_yticks(range(classes), labels, parse_math=False)
     ax.tick_params(length=0)
     ax.grid(False)
     for edge in np.arange(1, classes) - 0.5:

@@ -128,6 +128,13 @@ def test_shares_are_written_with_two_digits():
     assert [text.get_text() for text in ax.texts] == ["0.67", "0.33", "1"]
 
 
+def test_a_dollar_in_a_name_is_a_dollar():
+    ax = plots.confusion_matrix(np.eye(2), names=["$20_$30", r"$\none$"])
+    pixels(ax.figure)  # drawn, where the names were no formulas
+    labels = [*ax.get_xticklabels(), *ax.get_yticklabels()]
+    assert [label.get_text() for label in labels] == ["$20_$30", r"$\none$"] * 2
+
+
 def test_many_classes_are_drawn_without_numbers():
     ax = plots.confusion_matrix(np.eye(100))
     assert not ax.texts
