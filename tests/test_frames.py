@@ -16,6 +16,7 @@ import fnn
 
 pandas = pytest.importorskip("pandas")
 polars = pytest.importorskip("polars")
+pyarrow = pytest.importorskip("pyarrow")
 
 DAYS = [datetime.datetime(2026, 11, day, 12) for day in (1, 2, 3, 4, 5)]
 CONTENTS = {
@@ -218,6 +219,12 @@ def test_frames_that_changed_are_refused_by_name(made):
         encoder.decode(np.array([0, 2]))
     with pytest.raises(ValueError, match="scores must be numbers; got NaN"):
         encoder.decode(np.array([[0.1, np.nan]]))
+
+
+@pytest.mark.parametrize("library", [pandas.DataFrame, polars.DataFrame, pyarrow.table, dict])
+def test_integers_that_float64_does_not_hold_are_rounded(library):
+    encoded = fnn.encode(library({"number": [2**60 + 1, 3, None]}))
+    assert encoded.x[:2].tolist() == [[2.0**60, 0], [3, 0]]
 
 
 def test_dates_as_objects_are_dates():

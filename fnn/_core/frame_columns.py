@@ -100,7 +100,9 @@ def read(function: str, series: Any) -> tuple[str, np.ndarray]:
     if dtype == nw.Boolean:
         kind, numbers = "boolean", series.fill_null(False).cast(nw.Float64)
     elif dtype.is_numeric():
-        kind, numbers = "number", series.fill_null(0).cast(nw.Float64)
+        kind, numbers = "number", series.fill_null(0)
+        if dtype not in (nw.Int64, nw.UInt64):  # of which PyArrow refuses to round large ones
+            numbers = numbers.cast(nw.Float64)
     elif dtype in (nw.Date, nw.Datetime):
         times = series.cast(nw.Datetime("us")) if dtype == nw.Date else series
         kind, numbers = "time", times.dt.timestamp("us").fill_null(0).cast(nw.Float64) / 1e6
