@@ -12,7 +12,14 @@ import numpy as np
 
 from fnn._core import checks
 from fnn._core.display import call_text
-from fnn._core.frame_columns import column_of, holds_integers, is_missing, opened, read
+from fnn._core.frame_columns import (
+    check_different,
+    column_of,
+    holds_integers,
+    is_missing,
+    opened,
+    read,
+)
 
 __all__ = ["Encoded", "Encoder", "encode"]
 
@@ -172,17 +179,18 @@ class Encoder:
         if column.kind != "category":
             filled = np.where(missing, column.fill, np.where(missing, 0, values).astype(float))
             return [filled, *([missing.astype(float)] if column.has_missing else [])]
-        known = [values == category for category in column.categories]
+        known: dict[str | None, int]
+        known = {category: code for code, category in enumerate(column.categories, 1)}
         if column.has_missing:
-            known.append(missing)
-        other = ~np.any(known, axis=0) if known else np.ones(len(values), bool)
-        refused = other & ~missing
+            known[None] = len(known) + 1
+        codes = np.array([known.get(value, 0) for value in values], int)
+        refused = (codes == 0) & ~missing
         if self.unknown == "error" and refused.any():
             rule = f"column {column.name!r} must hold categories seen before"
             checks.require(False, "encoder", rule, repr(values[refused.argmax()]))
         if column.is_coded:
-            return [np.argmax([other, *known], axis=0).astype(float)]
-        return [part.astype(float) for part in (*known, other)]
+            return [codes.astype(float)]
+        return [(codes == code).astype(float) for code in (*known.values(), 0)]
 
     def __repr__(self) -> str:
         kinds = {column.name: column.kind for column in self.columns}
@@ -255,9 +263,7 @@ def encode(
     columns = tuple(_column(name, table[column], categories == "codes") for column in features)
     classes = None if target is None else _classes(name, table[target], task)
     encoder = Encoder(columns, target, classes, unknown)
-    names = encoder.names
-    twice = next((one for one in names if names.count(one) > 1), None)
-    checks.require(twice is None, name, "columns of x must have different names", f"two {twice!r}")
+    check_different(name, "columns of x", encoder.names)
     y = None if target is None else encoder.targets(frame)
     return Encoded(encoder(frame), y, encoder)
 

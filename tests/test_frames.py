@@ -4,6 +4,7 @@ import datetime
 import json
 import pickle
 import sys
+import time
 
 import jax
 import numpy as np
@@ -176,6 +177,16 @@ def test_integers_as_categories_are_the_same_whether_some_are_missing_or_not():
     other = fnn.encode(broken).encoder
     assert other.names == ["size = 1", "size = 2", "size is missing", "size is other"]
     assert other(whole)[:, 2:].tolist() == [[0, 0]] * 3
+
+
+def test_many_columns_and_many_categories_are_quick():
+    texts = np.array([f"category {row % 2_000}" for row in range(60_000)])
+    columns = {f"column {number}": [1.0, 2.0] for number in range(4_000)}
+    begin = time.process_time()
+    codes = fnn.encode({"text": texts}, categories="codes")
+    assert fnn.encode(columns).x.shape == (2, 4_000)
+    assert time.process_time() - begin < 3  # seconds, not the eight of a look through all for each
+    assert codes.encoder.embeddings[0][0] == 2_001
 
 
 def test_categories_may_be_called_missing_or_other(made):

@@ -2,6 +2,7 @@
 
 import datetime
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -67,18 +68,25 @@ def opened(function: str, frame: Any) -> Any:
     got = type(frame).__name__
     checks.require(is_into_dataframe(frame), function, rule, got, TypeError)
     names = list(frame.column_names if is_pyarrow_table(frame) else frame.columns)
-    twice = next((name for name in names if names.count(name) > 1), None)
-    checks.require(twice is None, function, "columns must have different names", f"two {twice!r}")
+    check_different(function, "columns", names)
     strange = next((name for name in names if not isinstance(name, str)), None)
     rule = "names of columns must be texts (frame.columns = ...)"
     checks.require(strange is None, function, rule, repr(strange), TypeError)
     return narwhals.from_native(frame, eager_only=True)
 
 
+def check_different(function: str, what: str, names: Sequence[Any]) -> None:
+    """Raises where a name occurs twice."""
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    checks.require(twice is None, function, f"{what} must have different names", f"two {twice!r}")
+
+
 def column_of(function: str, frame: Any, name: str) -> Any:
     """The column of that name, which must be there."""
-    rule = f"frame must have a column {name!r}"
-    checks.require(name in frame.columns, function, rule, ", ".join(map(str, frame.columns)))
+    columns = frame.columns
+    if name not in columns:
+        rule = f"frame must have a column {name!r}"
+        checks.require(False, function, rule, ", ".join(map(str, columns)))
     return frame[name]
 
 
