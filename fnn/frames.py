@@ -307,6 +307,8 @@ def _classes(function: str, series: Any, task: str | None) -> tuple | None:
         whole = all(value == int(value) for value in found)
         rule = f"target {series.name!r} must hold integers for a classification"
         checks.require(whole, function, rule, found[0])
+        exact = max(map(abs, found)) < 2**53  # beyond, float64 does not hold all of them
+        checks.require(exact, function, f"{rule}, below 2**53 in magnitude", "larger ones")
         found = [int(value) for value in found]
     return tuple(found)
 

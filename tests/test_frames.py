@@ -206,6 +206,7 @@ def test_categories_may_be_called_missing_or_other(made):
         ({"a": [1.0, None]}, {"target": "a"}, "must have a value in each row; got none in row 1"),
         ({"a": ["x", "x"]}, {"target": "a"}, "must have two values at least; got only 'x'"),
         ({"a": [0.5, 1.0]}, {"target": "a", "task": "classification"}, "integers for a class"),
+        ({"a": [2**53, 2**53 + 1, 3]}, {"target": "a", "task": "classification"}, "below 2.*large"),
         ({"a": ["x", "y"]}, {"target": "a", "task": "regression"}, "numbers for a regression"),
         ({"a": [1.0]}, {"unknown": "drop"}, "unknown must be"),
         ({"a": [1.0]}, {"categories": "ordinal"}, "categories must be"),
