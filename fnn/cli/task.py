@@ -117,6 +117,8 @@ def problem_of(values: Any) -> Problem:
     """The problem that a target makes, of a `pyarrow.ChunkedArray` without missing values."""
     import pyarrow as pa
 
+    if pa.types.is_decimal(values.type):
+        values = values.cast(pa.float64())
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         what = "true and false" if pa.types.is_boolean(values.type) else "texts"
         return Problem("classification", f"as it holds {what}")

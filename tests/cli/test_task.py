@@ -1,5 +1,7 @@
 """What is to be learnt from a table: the guess, the columns, the rows, and what is refused."""
 
+from decimal import Decimal
+
 import jax
 import numpy as np
 import pyarrow as pa
@@ -29,6 +31,8 @@ def table(**columns):
         (list(range(5)) * 4, "regression"),
         (list(range(100)), "regression"),
         ([0.5, 1.0] * 10, "regression"),
+        ([Decimal("0.50"), Decimal("1.00")] * 10, "regression"),
+        ([Decimal(1), Decimal(2)] * 10, "classification"),
     ],
 )
 def test_the_problem_is_guessed_by_the_target(values, kind):
