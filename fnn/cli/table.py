@@ -1,6 +1,7 @@
 """A table in a file, CSV or Parquet, as PyArrow reads it."""
 
 import csv
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from fnn._core import checks
 
 _CSV, _PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
 _DELIMITERS = ",;\t|"
+_QUOTED = re.compile('"[^"]*"')
 # texts that stand for a missing value, beside those that PyArrow knows
 _MISSING = ["?"]
 
@@ -16,8 +18,8 @@ _MISSING = ["?"]
 def read_table(path: Path, texts: Collection[str] = ()) -> Any:
     """The table of a file.
 
-    The delimiter of a CSV file is the one of `,` `;` tab `|` that its first line has most. Empty
-    values and those spelled NA, NaN, null, ? and the like are missing ones.
+    The delimiter of a CSV file is the one of `,` `;` tab `|` that its first line has most outside
+    of quotes. Empty values and those spelled NA, NaN, null, ? and the like are missing ones.
 
     Args:
       path: A file whose name ends in .csv, .tsv, .txt, .parquet or .pq.
@@ -55,7 +57,7 @@ def _read_csv(path: Path, texts: Collection[str]) -> Any:
 
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         first = file.readline()
-    delimiter = max(_DELIMITERS, key=first.count)
+    delimiter = max(_DELIMITERS, key=_QUOTED.sub("", first).count)
     convert = reader.ConvertOptions(
         strings_can_be_null=True,
         null_values=[*reader.ConvertOptions().null_values, *_MISSING],

@@ -46,6 +46,11 @@ def test_a_delimiter_is_found_and_missing_values_are_missing(delimiter, tmp_path
     assert pa.types.is_boolean(table.schema.field("smokes").type)
 
 
+def test_a_delimiter_within_a_quoted_name_is_none(tmp_path):
+    table = read_table(write(tmp_path, '"weight, kg";"height, in ""feet""";x\n1;2;3\n'))
+    assert table.column_names == ["weight, kg", 'height, in "feet"', "x"]
+
+
 def test_texts_that_look_like_numbers_stay_texts_where_they_are_to_be(tmp_path):
     path = write(tmp_path, "code,size\n007,1\n10,2\n")
     assert read_table(path)["code"].to_pylist() == [7, 10]
