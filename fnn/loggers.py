@@ -134,16 +134,17 @@ class _CsvFile:
     """Rows that are appended to a file."""
 
     def __init__(self, path: Path):
-        self._path, self._columns = path, None
+        self._path, self._columns, self._next = path, None, 0
 
     def __call__(self, values: dict[str, float], step: int) -> None:
         columns = ["epoch", *values]
-        if self._columns is None:
+        if self._columns is None or step < self._next:  # the first epoch of a run
             self._begin(columns, step)
         rule = f"{self._path} must have the columns {', '.join(self._columns or [])}"
         checks.require(columns == self._columns, "csv_logger", rule, ", ".join(columns))
         with self._path.open("a", newline="") as file:
             file.write(_line([step, *values.values()]))
+        self._next = step + 1
 
     def _begin(self, columns: list[str], step: int) -> None:
         """Writes the header, and those rows again that are before this epoch."""
