@@ -1,8 +1,11 @@
 """`python -m fnn train`: from a table in a file to a network, a report and a saved model."""
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -96,26 +99,27 @@ def parsed(argv: list[str]) -> argparse.Namespace:
 
 
 def _share(text: str) -> float:
-    value = float(text)
-    return _held(0 < value < 1, value, "a share of rows between 0 and 1")
+    return _held(text, float, lambda value: 0 < value < 1, "a share of rows between 0 and 1")
 
 
 def _seed(text: str) -> int:
-    value = int(text)
-    return _held(0 <= value < 2**32, value, "from 0 to 4294967295")
+    return _held(text, int, lambda value: 0 <= value < 2**32, "from 0 to 4294967295")
 
 
 def _epochs(text: str) -> int:
-    value = int(text)
-    return _held(1 <= value <= 100_000, value, "from 1 to 100000")
+    return _held(text, int, lambda value: 1 <= value <= 100_000, "from 1 to 100000")
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    values = tuple(int(part) for part in text.split(","))
-    return _held(min(values) >= 1, values, "numbers of neurons with commas between them")
+    read = lambda text: tuple(int(part) for part in text.split(","))  # noqa: E731
+    rule = "numbers of neurons with commas between them"
+    return _held(text, read, lambda values: min(values) >= 1, rule)
 
 
-def _held(holds, value, rule):
-    if not holds:
-        raise argparse.ArgumentTypeError(f"must be {rule}; got {value}")
-    return value
+def _held(text: str, read: Callable[[str], Any], holds: Callable[[Any], bool], rule: str) -> Any:
+    """The value of an option, of which something must hold."""
+    with contextlib.suppress(ValueError):
+        value = read(text)
+        if holds(value):
+            return value
+    raise argparse.ArgumentTypeError(f"must be {rule}; got {text}")

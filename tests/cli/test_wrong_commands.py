@@ -79,11 +79,12 @@ def test_a_file_that_is_no_model_is_refused(model, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["--test", "1"], "must be a share of rows between 0 and 1; got 1.0"),
+        (["--test", "1"], "must be a share of rows between 0 and 1; got 1"),
         (["--seed", "-1"], "must be from 0 to 4294967295; got -1"),
+        (["--seed", "one"], "must be from 0 to 4294967295; got one"),
         (["--epochs", "0"], "must be from 1 to 100000; got 0"),
-        (["--hidden", "5,0"], "must be numbers of neurons with commas between them; got (5, 0)"),
-        (["--hidden", "wide"], "invalid _sizes value: 'wide'"),
+        (["--hidden", "5,0"], "must be numbers of neurons with commas between them; got 5,0"),
+        (["--hidden", "wide"], "must be numbers of neurons with commas between them; got wide"),
         (["--problem", "clustering"], "invalid choice: 'clustering'"),
     ],
 )
