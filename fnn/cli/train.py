@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def main(argv: list[str]) -> None:
                 key=of_split, ignored=options.ignore,
             )  # fmt: skip
             net = network_of(task, options.hidden)
-            options.out.mkdir(parents=True, exist_ok=True)
+            _make_folder(options.out)
         before = plan(task, net, table.num_rows)
         print(f"{as_text(before)}\n", flush=True)
         run = learnt(task, net, epochs=options.epochs, key=of_run)
@@ -58,6 +59,17 @@ def main(argv: list[str]) -> None:
         print(as_text([files]))
     except KeyboardInterrupt:
         sys.exit("python -m fnn train: interrupted")
+
+
+def _make_folder(path: Path) -> None:
+    """Makes it; raises where nothing can be written there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        rule = "--out must be a folder to write to"
+        raise ValueError(f"{rule}; got {path}: {error.strerror}") from None
 
 
 def parsed(argv: list[str]) -> argparse.Namespace:

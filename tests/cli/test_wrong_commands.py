@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,6 +91,15 @@ def test_a_file_that_is_no_model_is_refused(model, tmp_path, capsys):
 )
 def test_options_that_make_no_sense_are_refused(option, message, capsys):
     assert message in refused(capsys, "train", "data.csv", "--target", "y", *option)
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_training(tmp_path, capsys):
+    table = write(tmp_path, as_csv(people()))
+    for folder in (table, Path("/proc")):  # where not even root writes
+        said = refused(capsys, "train", table, "--target", "ill", "--epochs", "1", "--out", folder)
+        expected = f"python -m fnn train: --out must be a folder to write to; got {folder}: "
+        assert said.startswith(expected)
+        assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["train", "predict"])
