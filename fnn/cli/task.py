@@ -108,6 +108,7 @@ def task_of(
     train, validation, test = [Part(encoder(part), encoder.targets(part)) for part in parts]
     for part in (train, validation, test):
         _check_sizes([*encoder.names, target], np.column_stack(part))
+    _check_spreads([*encoder.names, target], np.column_stack(train))
     missing = {name: int(_is_missing(table[name]).sum()) for name in used}
     return Task(target, guessed, encoder, train, validation, test, left_out, missing,
                 unlabelled=int(is_missing.sum()))  # fmt: skip
@@ -160,6 +161,15 @@ def _check_sizes(names: list[str], numbers: np.ndarray) -> None:
     worst = int(largest.argmax())
     rule = f"column {names[worst]!r} must hold numbers up to {_LARGEST:g}"
     checks.require(largest[worst] <= _LARGEST, "table", rule, f"{largest[worst]:g}")
+
+
+def _check_spreads(names: list[str], numbers: np.ndarray) -> None:
+    """Raises where numbers, `(rows, columns)`, differ too little to be scaled in float32."""
+    spreads = np.ptp(numbers, axis=0)
+    least = int(np.where(spreads > 0, spreads, np.inf).argmin())
+    rule = f"column {names[least]!r} must hold numbers that differ by {1 / _LARGEST:g} or more"
+    good = spreads[least] == 0 or spreads[least] >= 1 / _LARGEST
+    checks.require(good, "table", rule, f"{spreads[least]:g}")
 
 
 def _split(

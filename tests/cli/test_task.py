@@ -120,6 +120,7 @@ X = np.random.default_rng(0).normal(size=20).tolist()
         ({"x": [1.0] * 20, "y": X}, {}, "a column to learn from; got 'x': it is the same in all"),
         ({"y": X}, {}, "a column to learn from; got the target alone"),
         ({"x": [np.inf, *X[1:]], "y": X}, {}, "column 'x' must hold finite numbers"),
+        ({"x": [1e-300 * x for x in X], "y": X}, {}, "must hold numbers that differ by 1e-30"),
         ({"x": [[1.0]] * 20, "y": X}, {}, "column 'x' must hold numbers, booleans, dates"),
         ({"x": X[:4], "y": X[:4]}, {"test_size": 0.99}, "both parts must have rows"),
     ],
