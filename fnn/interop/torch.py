@@ -164,7 +164,7 @@ def _function(function: str, nn: Any, step: Function) -> Any:
 
 def _steps(function: str, torch: Any, module: Any, prefix: str) -> list[Step]:
     nn, steps = torch.nn, []
-    for name, layer in module.named_children():
+    for name, layer in module._modules.items():  # `named_children` leaves out what is there again
         # of these very types, as those made of them compute something else
         if _is_sequence(nn, layer):
             steps += _steps(function, torch, layer, f"{prefix}{name}.")

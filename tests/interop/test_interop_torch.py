@@ -144,6 +144,16 @@ def test_a_norm_without_factors_and_biases_that_only_some_layers_have():
     assert_close(net.apply(params, X), outputs(module, X))
 
 
+@pytest.mark.usefixtures("random_weights")
+def test_a_layer_in_several_places_is_taken_in_each():
+    linear, norm, sigma, dropout = nn.Linear(4, 4), nn.LayerNorm(4), nn.Tanh(), nn.Dropout(0.1)
+    hidden = nn.Sequential(linear, norm, sigma, dropout)
+    module = nn.Sequential(*hidden, hidden, hidden, nn.Linear(4, 2)).eval()
+    net, params = from_torch(module)
+    assert net.sizes == (4, 4, 4, 4, 2)
+    assert_close(net.apply(params, X), outputs(module, X))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_parameters_keep_their_dtype(dtype, request):
     if dtype == "float64":
