@@ -45,7 +45,7 @@ class Logger:
         """As described above."""
         rule = "write must be a function of values and step"
         checks.require(callable(write), "Logger", rule, repr(write), TypeError)
-        self._write, self._done = write, 0
+        self._write, self._passed = write, False
 
     def on_epochs(self, first: int, history: Mapping[str, np.ndarray]) -> None:
         """Passes on these epochs.
@@ -58,13 +58,13 @@ class Logger:
         for index in range(epochs):
             row = {name: values[index] for name, values in history.items()}
             self._write(dict(_numbers(row)), first + index)
-        self._done = first + epochs
+        self._passed = True
 
     def __call__(self, done: int, latest: Mapping[str, Any]) -> None:
         """Passes on the latest values, unless `on_epochs` has."""
-        if done != self._done:
+        if not self._passed:
             self._write(dict(_numbers(latest)), done - 1)
-        self._done = done
+        self._passed = False
 
 
 def csv_logger(path: str | os.PathLike) -> Logger:

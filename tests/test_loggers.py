@@ -47,7 +47,9 @@ def test_a_sweep_writes_the_latest_values_of_its_segments():
     rows = []
     logger = loggers.Logger(lambda values, step: rows.append((step, values)))
     task = fnn.mlp((1, 4, 2)), fnn.softmax_cross_entropy, fnn.adam([0.01, 0.1]), (X, Y)
-    runs = fnn.sweep(*task, key=jax.random.key(0), epochs=3, callback=logger)
+    for expected in (1, 2):  # of a second sweep as of the first
+        runs = fnn.sweep(*task, key=jax.random.key(0), epochs=3, callback=logger)
+        assert [step for step, _ in rows].count(2) == expected
     step, values = rows[-1]
     assert step == 2
     assert values["lanes"] == 2
