@@ -4,6 +4,7 @@ import pickle
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -116,6 +117,11 @@ def test_early_stopping_watches_a_part_of_the_rows_and_keeps_its_best_weights():
     assert len(model.validation_scores_) == model.n_iter_
     assert model.best_validation_score_ == max(model.validation_scores_) > 0.8
     assert model.best_loss_ is None
+    best, still = model.params_, {"learning_rate_init": 1e-30, "n_iter_no_change": None}
+    model.set_params(**still, max_iter=1, warm_start=True)
+    for train in (model.partial_fit, model.fit):  # which go on from the best weights
+        train(X, Y)
+        jax.tree.map(np.testing.assert_array_equal, model.params_, best)
     with pytest.raises(ValueError, match="validation_fraction must set aside at least two rows"):
         FNNRegressor((4,), early_stopping=True).fit(X[:10], X[:10, 0])
     with pytest.warns(ConvergenceWarning, match="max_iter"):

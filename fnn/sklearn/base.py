@@ -250,8 +250,10 @@ class NetworkEstimator(BaseEstimator):
         )
         epochs = int(run.epochs)
         losses = np.asarray(run.history["loss"])[:epochs].tolist()
-        self._state = jax.tree.map(np.asarray, run.state.train._replace(key=None))
         self.params_ = jax.tree.map(np.asarray, run.best_params if watched else run.params)
+        # the weights that predict are those that training goes on from
+        state = run.state.train._replace(key=None, params=self.params_)
+        self._state = jax.tree.map(np.asarray, state)
         self.loss_curve_ = [*self.loss_curve_, *losses] if goes_on else losses
         self.n_iter_ = self.n_iter_ + epochs if goes_on else epochs
         self.loss_, self.best_loss_ = losses[-1], None if watched else min(losses)
