@@ -13,7 +13,7 @@ from fnn._core.partition import Structure, merge
 from fnn.networks.mlp import MLP
 from fnn.networks.transposed import Transposed
 from fnn.sweeps.lanes_last.steps import is_small, scanned_lanes_last
-from fnn.sweeps.rows import with_keys, without_keys
+from fnn.sweeps.rows import over_lanes, with_keys, without_keys
 from fnn.training.control import materialized
 from fnn.training.epochs import Steps, epochs_from, has_ended, repacked, scanned
 from fnn.training.packing import Packing, packing_of
@@ -189,7 +189,7 @@ def along_vectors(problem: Problem) -> bool:
 def _for_lanes(program: Program, function: Callable, *axes: int | None) -> Callable:
     """A function of one lane, vmapped over the swept numbers and arguments with these axes."""
     all_axes = ([0 if own else None for own in program.swept], *axes)
-    mapped = jax.vmap(function, in_axes=all_axes)
+    mapped = over_lanes(function, all_axes)
     if program.mesh is None:
         return mapped
     specs = jax.tree.map(

@@ -1,6 +1,7 @@
 """Rows of trees of arrays, a row per lane, gathered and scattered on the host or on a device."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -57,11 +58,28 @@ def with_keys(tree: Any) -> Any:
     """The tree with typed keys for `KeyData`."""
 
     def typed(node: Any) -> Any:
-        if not isinstance(node, KeyData):
+        if not _is_key_data(node):
             return node
         return jax.random.wrap_key_data(node.data, impl=node.kind)
 
-    return jax.tree.map(typed, tree, is_leaf=lambda node: isinstance(node, KeyData))
+    return jax.tree.map(typed, tree, is_leaf=_is_key_data)
+
+
+def over_lanes(function: Callable, in_axes: Any = 0) -> Callable:
+    """`jax.vmap` of a function of keys, in which each lane draws from its own key.
+
+    For a batch of keys of another kind than threefry, JAX draws all numbers from the first one's:
+    lanes with such keys run one after the other.
+    """
+
+    def mapped(*args: Any) -> Any:
+        leaves = jax.tree.leaves(without_keys(args), is_leaf=_is_key_data)
+        kinds = {leaf.kind for leaf in leaves if _is_key_data(leaf)}
+        one_by_one = kinds - {"threefry2x32"}
+        of_lane = jax.custom_batching.sequential_vmap(function) if one_by_one else function
+        return jax.vmap(of_lane, in_axes)(*args)
+
+    return mapped
 
 
 def rows_of(tree: Any, rows: Any) -> Any:
@@ -118,3 +136,7 @@ def zero_rows(rows: int, like: Any) -> Any:
 def is_key(leaf: Any) -> bool:
     """Whether this is an array of typed keys."""
     return jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key)
+
+
+def _is_key_data(node: Any) -> bool:
+    return isinstance(node, KeyData)

@@ -17,7 +17,7 @@ from fnn.networks.mlp import MLP
 from fnn.networks.units import centred
 from fnn.sweeps.columns import columns_of, is_lanes, marked, number_of_lanes, of_lane
 from fnn.sweeps.program import Varied
-from fnn.sweeps.rows import is_key, plain, rows_of, to_host, with_keys
+from fnn.sweeps.rows import is_key, over_lanes, plain, rows_of, to_host, with_keys
 from fnn.training.problem import Problem, checked_problem
 from fnn.training.state import FitState, checked_state, initial_state, own_order_key
 from fnn.training.step import TrainState
@@ -171,8 +171,8 @@ def _order_keys(size: int | None, has_begun: bool, keys: jax.Array) -> jax.Array
     if size is None:
         keys = keys[:1]
     if not has_begun:
-        keys = jax.vmap(lambda key: jax.random.split(key)[1])(keys)
-    keys = jax.vmap(own_order_key)(keys)
+        keys = over_lanes(lambda key: jax.random.split(key)[1])(keys)
+    keys = over_lanes(own_order_key)(keys)
     return keys[0] if size is None else jnp.broadcast_to(keys, size)
 
 

@@ -181,6 +181,18 @@ def test_each_lane_can_have_the_order_of_its_own_key(x64):
             np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])
+def test_lanes_draw_from_their_own_keys_whatever_their_kind(kind):
+    keys = jax.random.split(jax.random.key(9, impl=kind), 3)
+    net = fnn.mlp((3, 8, 2), dropout=0.3)
+    for key in (keys, keys[0]):  # one for each, one for all
+        runs = sweep(net, optimizer=fnn.adam(RATES), key=key, shared_order=False)
+        for lane, rate in enumerate(RATES):
+            own = keys[lane] if key is keys else key
+            alone = single(net, optimizer=fnn.adam(rate), key=own)
+            np.testing.assert_allclose(runs.history["loss"][lane], alone.history["loss"], rtol=1e-4)
+
+
 def test_old_style_keys_and_lists_are_taken():
     keys = jax.random.split(KEY, 3)
     assert_same_bits(outcome(sweep(key=jax.random.key_data(keys))), outcome(sweep(key=keys)))
