@@ -24,6 +24,9 @@ from fnn.training.step import TrainState
 
 # How many times the useful work may be done without `allow_padding=True`.
 _PADDING = 4
+# Columns that the result's tables have besides the history and the best monitor.
+_OF_RESULTS = ("best_epoch", "epochs", "diverged_at",
+               "count", "diverged", "mean", "standard_deviation", "standard_error")  # fmt: skip
 
 
 class Setup(NamedTuple):
@@ -117,7 +120,9 @@ def checked_setup(  # noqa: D417, `sweep` describes the others
         start_state = jax.tree.map(
             lambda leaf: np.broadcast_to(leaf, (size, *leaf.shape)), start_state
         )
-    labels = _checked_labels(function, {} if labels is None else labels, own, columns, size)
+    plan, given_labels = problem.plan, {} if labels is None else labels
+    taken = {*columns, *dict(plan.records), f"best_{plan.monitor}", *_OF_RESULTS}
+    labels = _checked_labels(function, given_labels, own, taken, size)
     numbers = {name: plain_values(values) for name, values in columns.items()}
     varied = varied_problems(function, problem, arguments, order_key)
     return Setup(
@@ -200,7 +205,7 @@ def _padding(net: Any) -> float:
 
 
 def _checked_labels(
-    function: str, labels: Mapping[str, Any], own: Mapping[str, Any], columns: Any, size: int
+    function: str, labels: Mapping[str, Any], own: Mapping[str, Any], taken: set[str], size: int
 ) -> dict[str, np.ndarray]:
     rule = "labels must be a dict from names to one value per lane"
     is_dict = isinstance(labels, Mapping)
@@ -211,8 +216,8 @@ def _checked_labels(
         fits = isinstance(name, str) and array.shape == (size,)
         rule = f"each of labels must have one value per lane ({size},)"
         checks.require(fits, function, rule, f"{name!r} of shape {array.shape}")
-        taken = name in columns
-        checks.require(not taken, function, "labels must have names of their own", repr(name))
+        rule = "labels must have names of their own"
+        checks.require(name not in taken, function, rule, f"{name!r}, a column of the result")
         found[name] = array
     if "key" in own and "seed" not in found:
         found["seed"] = plain_values(own["key"])

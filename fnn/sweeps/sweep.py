@@ -103,8 +103,8 @@ def sweep(  # noqa: D417, `fit` describes the others
       shared_order: Whether all lanes see the batches in one order, so that data stay
         unbatched, which is faster. False: each lane has the order that `fit` derives.
       halving: A `halving` to end most lanes early.
-      labels: More columns for the result's tables, by name, `(lanes,)` each. A batch of keys is
-        numbered as `seed`, if there is no such label.
+      labels: More columns for the result's tables, by names that none of theirs has, `(lanes,)`
+        each. A batch of keys is numbered as `seed`, if there is no such label.
       allow_padding: Whether layers may do more than four times the useful work where `active` is
         swept: every lane costs as much as the full size.
       at_once: Lanes at once on each device and thread, >= 1. None: as many as suit memory and

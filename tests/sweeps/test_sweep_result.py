@@ -221,6 +221,13 @@ MISTAKES = {
         lambda: sweep(optimizer=fnn.adam(RATES), labels={"optimizer.learning_rate": RATES}),
         ValueError, "names of their own",
     ),
+    **{
+        f"a label of the result's column {name}": (
+            lambda name=name: sweep(optimizer=fnn.adam(RATES), labels={name: ["a", "b", "c"]}),
+            ValueError, f"names of their own; got '{name}'",
+        )
+        for name in ("loss", "best_loss", "best_epoch", "epochs", "diverged_at", "count", "mean")
+    },
     "halving that is none": (
         lambda: sweep(optimizer=fnn.adam(RATES), halving=3), TypeError, "halving must be",
     ),
