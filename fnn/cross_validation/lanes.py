@@ -12,7 +12,7 @@ from fnn._core.dataset import Dataset, Subset
 from fnn._core.jit_cache import compiled
 from fnn._core.partition import by_value
 from fnn.cross_validation.folds import Split
-from fnn.sweeps.columns import Lanes, is_lanes
+from fnn.sweeps.columns import Lanes, column_of, is_lanes
 from fnn.sweeps.setup import keys_of, plain_values
 
 
@@ -107,7 +107,7 @@ def labels_of_lanes(
     runs = sum(map(len, splits))
     found = {"seed": np.repeat(np.broadcast_to(keys.seeds, settings), runs)}
     for what, values in labels.items():
-        array = np.asarray(checks.rectangular(function, f"{what!r} of labels", values))
+        array = column_of(function, f"{what!r} of labels", values)
         rule = f"each of labels must have one value per setting ({settings},)"
         checks.require(array.shape == (settings,), function, rule, f"{what!r} of {array.shape}")
         rule = "labels must have names of their own"

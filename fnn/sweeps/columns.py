@@ -59,6 +59,7 @@ def product(**columns: Any) -> dict[str, np.ndarray]:
       By name, an array with a value per combination, in the order of `itertools.product`.
     Raises:
       ValueError: There are no columns, or one has no values or is no sequence.
+      TypeError: A column holds keys. Make them of a column of seeds: `jax.vmap(jax.random.key)`.
 
     >>> grid = product(learning_rate=[1e-3, 1e-2], seed=range(3))
     >>> print(grid["learning_rate"], grid["seed"])
@@ -67,12 +68,28 @@ def product(**columns: Any) -> dict[str, np.ndarray]:
     checks.require(columns, "product", "there must be at least one column", "none")
     arrays = {}
     for name, values in columns.items():
-        array = np.asarray(checks.rectangular("product", name, values))
+        array = column_of("product", name, values)
         rule = f"{name} must be a sequence of at least one value"
         checks.require(array.ndim >= 1 and len(array), "product", rule, f"shape {array.shape}")
         arrays[name] = array
     places = np.indices([len(array) for array in arrays.values()]).reshape(len(arrays), -1)
     return {name: array[place] for (name, array), place in zip(arrays.items(), places, strict=True)}
+
+
+def column_of(function: str, name: str, values: Any) -> np.ndarray:
+    """What was given as a column, as a NumPy array.
+
+    Raises:
+      TypeError: It holds keys.
+      ValueError: It is not rectangular, or a tracer.
+    """
+    values = checks.rectangular(function, name, values)
+    rule = f"{name} must hold what NumPy can hold (for keys, their seeds)"
+    got = f"{values.dtype} of shape {values.shape}"
+    is_key = jax.dtypes.issubdtype(values.dtype, jax.dtypes.prng_key)
+    checks.require(not is_key, function, rule, got, TypeError)
+    checks.no_tracers(function, values)
+    return np.asarray(values)
 
 
 def is_lanes(node: Any) -> bool:

@@ -15,7 +15,7 @@ from fnn._core.partition import by_value, is_number, split
 from fnn._core.shapes import shapes_of
 from fnn.networks.mlp import MLP
 from fnn.networks.units import centred
-from fnn.sweeps.columns import columns_of, is_lanes, marked, number_of_lanes, of_lane
+from fnn.sweeps.columns import column_of, columns_of, is_lanes, marked, number_of_lanes, of_lane
 from fnn.sweeps.program import Varied
 from fnn.sweeps.rows import is_key, over_lanes, plain, rows_of, to_host, with_keys
 from fnn.training.problem import Problem, checked_problem
@@ -212,7 +212,7 @@ def _checked_labels(
     checks.require(is_dict, function, rule, type(labels).__name__, TypeError)
     found = {}
     for name, values in labels.items():
-        array = np.asarray(checks.rectangular(function, f"{name!r} of labels", values))
+        array = column_of(function, f"{name!r} of labels", values)
         fits = isinstance(name, str) and array.shape == (size,)
         rule = f"each of labels must have one value per lane ({size},)"
         checks.require(fits, function, rule, f"{name!r} of shape {array.shape}")

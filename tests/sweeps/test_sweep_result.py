@@ -244,6 +244,14 @@ MISTAKES = {
     "a product of nothing": (lambda: fnn.product(), ValueError, "at least one column"),
     "an empty column": (lambda: fnn.product(a=[]), ValueError, "at least one value"),
     "a column that is a number": (lambda: fnn.product(a=3), ValueError, "at least one value"),
+    "a product of keys": (
+        lambda: fnn.product(a=jax.random.split(jax.random.key(0), 2)), TypeError,
+        r"product: a must hold what NumPy can hold .*; got key<fry> of shape \(2,\)",
+    ),
+    "labels that are keys": (
+        lambda: sweep(optimizer=fnn.adam(RATES), labels={"a": jax.random.split(KEY, 3)}), TypeError,
+        r"sweep: 'a' of labels must hold what NumPy can hold .*; got key<fry> of shape \(3,\)",
+    ),
     "a factor that keeps all": (lambda: fnn.halving(2, factor=1), ValueError, "factor must be"),
     "no epochs before the first rung": (lambda: fnn.halving(0), ValueError, "min_epochs"),
 }  # fmt: skip
