@@ -90,7 +90,8 @@ class Sweep:
         """
         size = len(self)
         rule = f"index must be a lane, from {-size} to {size - 1}"
-        fits = isinstance(index, (int, np.integer)) and -size <= index < size
+        is_number = isinstance(index, (int, np.integer)) and not isinstance(index, bool)
+        fits = is_number and -size <= index < size
         checks.require(fits, "lane", rule, index, IndexError)
         state = self.state
         with host_numbers():

@@ -121,6 +121,8 @@ def test_the_best_lane_is_the_best_by_any_monitor():
         runs.best("validation_recalls")
     with pytest.raises(IndexError, match=r"from -9 to 8; got 9"):
         runs.lane(9)
+    with pytest.raises(IndexError, match=r"from -9 to 8; got True"):
+        runs.lane(True)
     assert_same_bits(runs.lane(-1), runs.lane(8))
 
 
