@@ -44,7 +44,9 @@ class LinearDecay:
         step, init, end, length = _floats(
             "linear_decay", step, self.init_value, self.end_value, self.decay_steps
         )
-        return init + (end - init) * _progress(step, length)
+        progress = _progress(step, length)
+        # not init + (end - init) * progress, which loses the digits of an end far below init
+        return init * (1 - progress) + end * progress
 
 
 @config

@@ -161,6 +161,14 @@ def test_a_schedule_takes_an_array_of_steps_for_a_plot(name):
 # edges
 
 
+@pytest.mark.parametrize("ends", [(1.0, 1e-9), (1e-9, 1.0)])
+def test_a_line_keeps_the_digits_of_both_of_its_ends(ends):
+    schedule = linear_decay(ends[0], 100, end_value=ends[1])
+    for step, share in ((0, 0.0), (50, 0.5), (100, 1.0), (101, 1.0)):
+        expected = ends[0] * (1 - share) + ends[1] * share
+        np.testing.assert_allclose(RATE(schedule, np.int32(step)), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("schedule", "points"),
     [
