@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,12 +16,14 @@ from fnn._core.processes import is_elsewhere
 
 # values of larger arrays are not compared: to read them would take as long as to trace
 _LARGE = 2**20
+# questions remembered, with the values that belong to them
+_MOST = 128
 
 
 def shapes_of(
     asker: str, function: Callable, abstract: tuple, known: tuple = (), *, remember: bool = True
 ) -> Any:
-    """`jax.eval_shape` of a function, remembered by JAX where it has been asked before.
+    """`jax.eval_shape` of a function, remembered where it has been asked before, not long ago.
 
     Args:
       asker: The name of the caller, for errors.
@@ -42,28 +44,23 @@ def shapes_of(
         call = functools.partial(_call, function, structure, known)
         return jax.eval_shape(call, traced)
     contents = rest, *map(_contents_once, values)
-    return _remembered.eval_shape(function, structure, _Known(known, contents), traced)
+    current, jitted = _question(function, structure, contents)
+    current[:] = known  # of equal contents, while those of the last time may have changed since
+    return jitted.eval_shape(traced)
 
 
-class _Known:
-    """Arguments that compare by their contents."""
+@functools.lru_cache(maxsize=_MOST)
+def _question(function: Callable, structure: Structure, contents: tuple) -> tuple[list, Any]:
+    """A list for the known arguments, and a function of the abstract ones that reads it.
 
-    def __init__(self, arguments: tuple, contents: tuple):
-        self.arguments, self.contents = arguments, contents
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Known) and self.contents == other.contents
-
-    def __hash__(self) -> int:
-        return hash(self.contents)
+    JAX remembers the answers, and the arrays in them, for as long as the function exists.
+    """
+    del contents  # which tell questions apart
+    known: list[Any] = []
+    return known, jax.jit(lambda traced: _call(function, structure, known, traced))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _remembered(function: Callable, structure: Structure, known: _Known, traced: list) -> Any:
-    return _call(function, structure, known.arguments, traced)
-
-
-def _call(function: Callable, structure: Structure, known: tuple, traced: list) -> Any:
+def _call(function: Callable, structure: Structure, known: Sequence, traced: list) -> Any:
     return function(*merge(structure, traced), *known)
 
 

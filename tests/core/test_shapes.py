@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,6 +54,25 @@ def test_large_arrays_are_looked_at_each_time(monkeypatch):
     for _ in range(2):
         ask(jnp.ones(5), np.full(5, 5.0, np.float32))
     assert len(TRACES) == 2
+
+
+def test_old_questions_and_their_values_are_forgotten():
+    arrays = [np.full(5, value, np.float32) for value in range(shapes._MOST + 2)]
+    for array in arrays:
+        ask(jnp.ones(5), array)
+    references = [weakref.ref(array) for array in arrays]
+    del arrays, array
+    TRACES.clear()
+    gc.collect()
+    alive = [reference() is not None for reference in references]
+    assert not any(alive[:2])
+
+
+def test_values_changed_since_are_not_looked_at_for_another_question_of_the_old_ones():
+    factor = np.array([6.0], np.float32)
+    ask(jnp.ones(5), factor)
+    factor[0] = -1
+    ask(jnp.ones(7), np.array([6.0], np.float32))
 
 
 def test_precision_is_part_of_the_question():
