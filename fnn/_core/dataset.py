@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn._core import checks
+from fnn._core.dtypes import at_least_float32
 from fnn._core.processes import is_elsewhere, rows_here, spans_processes
 from fnn._core.shards import Shards, lengthened, placed_alike, rows_at, shards_of
 from fnn.types import Array
@@ -72,7 +73,7 @@ def dataset(function: str, name: str, data: Any) -> Any:
     Raises:
       TypeError: It is no such tuple, or does not hold numbers.
       ValueError: Lengths differ, there are no rows, or values are not finite; weights
-        are negative or all 0.
+        are negative or all 0, or so small or large that floats do not hold their sum.
     """
     if isinstance(data, Subset):
         return data
@@ -173,6 +174,13 @@ def _checked_weights(function: str, name: str, weights: Any, rows: int) -> Any:
     if known is not None:
         checks.require(bool((known >= 0).all()), function, f"{name} must be >= 0", known.min())
         checks.require(bool((known > 0).any()), function, f"{name} must not all be 0", "only 0")
+        limits = jnp.finfo(at_least_float32(known.dtype))
+        low, high = float(limits.tiny), float(limits.max)
+        with np.errstate(over="ignore"):
+            largest, total = float(known.max()), known.sum(dtype=np.float64)
+        rule = f"the largest of {name} must be >= {low:.3g}, and their sum <= {high:.3g}"
+        got = f"{largest:.3g}, and {total:.3g}"
+        checks.require(low <= largest and total <= high, function, rule, got)
     if not jnp.issubdtype(weights.dtype, jnp.floating):
         return weights.astype(np.float32)
     return weights

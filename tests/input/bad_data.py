@@ -149,6 +149,18 @@ DATA = {
         ValueError,
         "RUN: weights of DATA must not all be 0; got only 0",
     ),
+    "weights that vanish": (
+        (X, LABELS, np.full(12, 1e-42)),
+        ValueError,
+        "RUN: the largest of weights of DATA must be >= 1.18e-38, and their sum <= 3.4e+38; "
+        "got 1e-42, and 1.2e-41",
+    ),
+    "weights whose sum overflows": (
+        (X, LABELS, np.full(12, 3e38)),
+        ValueError,
+        "RUN: the largest of weights of DATA must be >= 1.18e-38, and their sum <= 3.4e+38; "
+        "got 3e+38, and 3.6e+39",
+    ),
     "weights in a column": (
         (X, LABELS, WEIGHTS[:, None]),
         ValueError,
