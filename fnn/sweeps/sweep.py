@@ -186,6 +186,8 @@ def sweep(  # noqa: D417, `fit` describes the others
         before = runs.epoch.copy()
         competition = Competition(halving, competing, before, epochs)
         stopped = _restore(name, runs, competition, outside, epochs)
+        if runs.done == 0:  # what is continued may have ended at a rung
+            _drop_losers(runs, competition, setup.problem.plan)
     if not is_finished(name, outside, runs.done, stopped, epochs):
         _run(name, runs, competition, outside, setup.problem.plan, epochs, lanes_end)
     finished = ~runs.alive | (runs.done == epochs)
@@ -290,7 +292,7 @@ def _run(
 
         def advance(asked: int) -> tuple[int, dict[str, Any]]:
             advanced = runs.advance(asked, pool)
-            runs.drop(competition.losers(runs.done, plan.sign * runs.best, runs.alive))
+            _drop_losers(runs, competition, plan)
             known = runs.best[~np.isnan(runs.best)]
             best = plan.sign * (plan.sign * known).min() if known.size else np.nan
             return advanced, {"lanes": int(runs.alive.sum()), f"best {plan.monitor}": best}
@@ -307,6 +309,11 @@ def _run(
             ends=competition.rungs,
             known=runs.pace,
         )
+
+
+def _drop_losers(runs: Runs | SpreadRuns, competition: Competition, plan: Plan) -> None:
+    """Stops the lanes that are not chosen after the epochs run, if those are a rung."""
+    runs.drop(competition.losers(runs.done, plan.sign * runs.best, runs.alive))
 
 
 def _at_once_of(found: Found, lanes: int) -> int:

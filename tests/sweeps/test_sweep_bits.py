@@ -147,14 +147,19 @@ def test_halving_keeps_the_best_at_each_rung_and_changes_no_bit():
     assert halved.best().epochs == 8
 
 
-def test_halving_can_be_resumed_and_what_was_dropped_stays():
+@pytest.mark.parametrize("cut", [2, 3, 4])  # two of them rungs
+def test_halving_can_be_resumed_and_what_was_dropped_stays(cut):
     rule = fnn.halving(2, factor=2)
     whole = eight(halving=rule)
-    part = eight(halving=rule, epochs=3)
-    rest = eight(halving=rule, epochs=5, key=None, state=part.state)
+    part = eight(halving=rule, epochs=cut)
+    rest = eight(halving=rule, epochs=8 - cut, key=None, state=part.state)
     assert_same_bits(rest.state, whole.state)
     np.testing.assert_array_equal(part.epochs + rest.epochs, whole.epochs)
     np.testing.assert_array_equal(np.maximum(part.dropped_at, rest.dropped_at), whole.dropped_at)
+
+
+def test_lanes_at_several_epochs_continue_only_under_halving():
+    part = eight(halving=fnn.halving(2, factor=2), epochs=3)
     with pytest.raises(ValueError, match=r"must be at one epoch .* got epochs \[2, 3\]"):
         eight(epochs=5, key=None, state=part.state)
 
@@ -196,9 +201,10 @@ def test_brackets_choose_among_their_own_lanes_and_later_ones_begin_later():
     np.testing.assert_array_equal(runs.dropped_at, expected)
     kept = np.flatnonzero(expected < 0)
     assert_same_bits(rows(outcome(runs), kept), rows(outcome(eight()), kept))
-    part = eight(halving=rule, epochs=3)
-    rest = eight(halving=rule, epochs=5, key=None, state=part.state)
-    assert_same_bits(rest.state, runs.state)
+    for cut in (3, 4):
+        part = eight(halving=rule, epochs=cut)
+        rest = eight(halving=rule, epochs=8 - cut, key=None, state=part.state)
+        assert_same_bits(rest.state, runs.state)
     with pytest.raises(ValueError, match=r"halving of 9 brackets must have as many lanes .* got 8"):
         eight(halving=fnn.halving(2, brackets=9))
 
