@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fnn._core import checks
@@ -86,8 +87,8 @@ def column_of(function: str, name: str, values: Any) -> np.ndarray:
     values = checks.rectangular(function, name, values)
     rule = f"{name} must hold what NumPy can hold (for keys, their seeds)"
     got = f"{values.dtype} of shape {values.shape}"
-    is_key = jax.dtypes.issubdtype(values.dtype, jax.dtypes.prng_key)
-    checks.require(not is_key, function, rule, got, TypeError)
+    are_keys = jnp.issubdtype(values.dtype, jax.dtypes.prng_key)
+    checks.require(not are_keys, function, rule, got, TypeError)
     checks.no_tracers(function, values)
     return np.asarray(values)
 
