@@ -151,8 +151,8 @@ class Sweep:
         Returns:
           The columns of `by`, and of each setting `count` lanes with a finite value,
           `diverged` lanes (which are left out), `mean`, `standard_deviation` (of a sample,
-          n - 1) and `standard_error`, its n-th root: NaN where there are too few. `note`
-          says what the interval does not cover.
+          n - 1) and `standard_error`, which is that divided by sqrt(n): NaN where there are too
+          few. `note` says what the interval does not cover.
         Raises:
           KeyError: There is no such column.
         """
