@@ -352,8 +352,8 @@ def mlp(
         dropout.
       norm: "layer" normalises the z of each hidden layer over its neurons to mean 0 and
         variance 1, then scales and shifts them by learnt numbers. None: no norm.
-      residual: Whether a hidden layer's input is added to its a. This needs equal widths,
-        and excludes the first and the last layer.
+      residual: Whether a hidden layer's input is added to its a: where both have one width, and
+        never in the first and the last layer.
       remat: Whether gradients compute each hidden layer again instead of keeping what it computed
         (gradient checkpointing): the same numbers for less memory and about a third more time.
         Of four or more layers of one shape in a row, only what enters each of about sqrt(layers)
