@@ -59,8 +59,9 @@ def quantile_scaler(x: Any, *, quantiles: int = 1000) -> QuantileScaler:
 
         z = Phi^-1(F(x)),  F: the share of rows below x, interpolated between quantiles
 
-    Phi is the normal distribution function. Equal values get the mean of their shares. What lies
-    at or outside the ends of `x` gets +-5.2, where the probability is 1e-7; so does a constant
+    Phi is the normal distribution function. Equal values get the mean of their shares, or as in
+    scikit-learn the share of some of them, where rounding moves a quantile off them. What lies at
+    or outside the ends of `x` gets +-5.2, where the probability is 1e-7; so does a constant
     feature, which should be left out.
 
     Args:
