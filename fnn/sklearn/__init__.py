@@ -3,11 +3,12 @@ and `FNNSearchCV`, which searches their parameters.
 
 The estimators are `mlp`, `fit` and `adam` or `sgd` behind scikit-learn's interface. Unlike the rest
 of fnn they compute in float64 where X is float64, as scikit-learn does. Their parameters are those
-of its `MLPClassifier`, without `learning_rate`, `power_t` and `shuffle`, and
+of its `MLPClassifier`, without `learning_rate`, `power_t`, `shuffle`, `verbose` and `max_fun`, and
 
 - `learning_rate_init` may be a schedule of `fnn`;
-- `n_iter_no_change=None` runs all epochs; else training stops, as there, when the loss (with
-  `early_stopping` the validation score) has not improved by `tol` for so many;
+- `n_iter_no_change=None` runs all epochs; else training stops when the loss (with
+  `early_stopping` the validation score) has not improved by `tol` for so many, one epoch sooner
+  than there;
 - `dropout` and `norm` are those of `mlp`;
 - classifiers have `class_weight`: None, "balanced", or a dict from classes to weights.
 
