@@ -44,7 +44,7 @@ def to_equinox(net: MLP, params: Params) -> Any:
       `equinox.nn.inference_mode(module, False)` turns dropout on.
     Raises:
       ValueError, TypeError: The network has what Equinox has no layer for (residual connections,
-        `active`, a quantile scaler); or `params` are those of another one.
+        `active`, embeddings, a quantile scaler); or `params` are those of another one.
       ImportError: Equinox is not installed.
 
     >>> net = mlp((4, 8, 1))

@@ -44,7 +44,7 @@ def to_flax(net: MLP, params: Params, *, deterministic: bool = True) -> tuple[An
       `(module, variables)`, for `module.apply(variables, x)` of x `(..., in)`.
     Raises:
       ValueError, TypeError: The network has what Flax has no layer for (residual connections,
-        `active`, a quantile scaler); or `params` are those of another one.
+        `active`, embeddings, a quantile scaler); or `params` are those of another one.
       ImportError: Flax is not installed.
 
     >>> net = mlp((4, 8, 1))

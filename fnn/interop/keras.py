@@ -53,7 +53,8 @@ def to_keras(net: MLP, params: Params) -> Any:
       of a model with `gelu` is read after `import fnn.interop.keras_gelu`.
     Raises:
       ValueError, TypeError: The network has what Keras has no layer for (residual connections,
-        `active`, a quantile scaler, some activations); or `params` are those of another one.
+        `active`, embeddings, a quantile scaler, some activations); or `params` are those of another
+        one.
       ImportError: Keras, or its backend, is not installed.
 
     >>> net = mlp((4, 8, 1), activation="tanh")

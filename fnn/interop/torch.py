@@ -68,7 +68,8 @@ def to_torch(net: MLP, params: Params) -> Any:
       CPU. Its `state_dict()` is what PyTorch saves.
     Raises:
       ValueError, TypeError: The network has what PyTorch has no layer for (residual connections,
-        `active`, a quantile scaler, some activations); or `params` are those of another one.
+        `active`, embeddings, a quantile scaler, some activations); or `params` are those of another
+        one.
       ImportError: PyTorch is not installed.
 
     >>> net = mlp((2, 8, 1), activation="tanh")
