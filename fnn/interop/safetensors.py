@@ -30,7 +30,7 @@ _DTYPES = {
 }
 _SCALERS = {kind.__name__: kind for kind in
             (MinMaxScaler, QuantileScaler, RobustScaler, StandardScaler)}  # fmt: skip
-_OPTIONS = ("bias", "norm", "residual")
+_OPTIONS = ("bias", "norm", "residual", "remat")
 
 
 def to_safetensors(net: MLP, params: Params, path: str | os.PathLike) -> None:

@@ -17,6 +17,7 @@ save_file = pytest.importorskip("safetensors.numpy").save_file
 
 KINDS = {name: net for name, (net, _) in CASES.items()} | {
     "residual": fnn.mlp((4, 6, 6, 3), residual=True, dropout=0.1),
+    "remat": fnn.mlp((4, 6, 6, 3), remat=True),
     "active": fnn.mlp((4, 6, 5, 3), active=[2, 3]),
     "quantiles": fnn.mlp((4, 3), inputs=fnn.quantile_scaler(FAR, quantiles=5)),
     "robust": fnn.mlp((4, 3), outputs=fnn.robust_scaler(Y, quantile_range=(10, 90))),
