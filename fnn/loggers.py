@@ -70,8 +70,9 @@ class Logger:
 def csv_logger(path: str | os.PathLike) -> Logger:
     """A logger to a CSV file: a column `epoch`, from 0, and one for each name.
 
-    The file is up to date after each segment. Where a run is continued, the rows of earlier epochs
-    are kept, and those from there on are replaced.
+    The file is up to date after each segment. Where a run is continued from a checkpoint, the rows
+    of earlier epochs are kept, and those from there on are replaced. With `state=`, epochs are
+    numbered from 0 again, and a new logger begins the file anew: give it another path.
 
     Args:
       path: The file; its folder must be there.
