@@ -195,6 +195,20 @@ def test_an_ended_setting_is_not_the_best_however_good_its_score():
     assert int(first[0]) == better.best_setting, "the best setting is shown first"
 
 
+def test_a_cross_validation_that_was_ended_continues_to_the_same_bits(tmp_path):
+    options = {"checkpoint": tmp_path / "cv", "every": 1, "refit": True}
+    part = cross_validate(callback=lambda done, latest: True, **options)
+    assert not part.finished.any()
+    assert part.refit is None
+    rest, whole = cross_validate(**options), cross_validate(refit=True)
+    for ours, theirs in zip(
+        jax.tree.leaves((rest.params, rest.scores, rest.best().params)),
+        jax.tree.leaves((whole.params, whole.scores, whole.best().params)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_runs_continue_from_a_state_and_take_a_batch_order():
     order = jax.random.key(8)
     whole = cross_validate(order_key=order)
