@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import loguniform
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.linear_model import LogisticRegression
@@ -168,8 +169,11 @@ def test_several_labels_a_row_are_searched():
     compared(model(), {"alpha": [1e-4, 10.0]}, X, several, rtol=1e-9, cv=3)
 
 
-def test_candidates_can_be_drawn():
-    grid = {"alpha": np.geomspace(1e-5, 1.0, 50), "learning_rate_init": [1e-3, 1e-2]}
+@pytest.mark.parametrize(
+    "alpha", [np.geomspace(1e-5, 1.0, 50), loguniform(1e-5, 1.0)], ids=["list", "distribution"]
+)
+def test_candidates_can_be_drawn(alpha):
+    grid = {"alpha": alpha, "learning_rate_init": [1e-3, 1e-2]}
     options = {"n_iter": 3, "random_state": 5, "cv": 3, "scoring": "neg_log_loss"}
     ours = FNNSearchCV(model(), grid, **options).fit(X, Y)
     theirs = RandomizedSearchCV(model(), grid, **options).fit(X, Y)

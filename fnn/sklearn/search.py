@@ -115,8 +115,9 @@ class FNNSearchCV(BaseSearchCV):
         if not isinstance(base.random_state, Integral):
             seed = check_random_state(base.random_state).randint(np.iinfo(np.int32).max)
             base.set_params(random_state=seed)
-        candidates: Any = ParameterGrid(self.param_grid)
-        if self.n_iter is not None:
+        if self.n_iter is None:
+            candidates: Any = ParameterGrid(self.param_grid)
+        else:
             candidates = ParameterSampler(
                 self.param_grid, self.n_iter, random_state=self.random_state
             )
