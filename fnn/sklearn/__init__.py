@@ -10,7 +10,9 @@ of its `MLPClassifier`, without `learning_rate`, `power_t`, `shuffle`, `verbose`
   `early_stopping` the validation score) has not improved by `tol` for so many, one epoch sooner
   than there;
 - `dropout` and `norm` are those of `mlp`;
-- classifiers have `class_weight`: None, "balanced", or a dict from classes to weights.
+- classifiers have `class_weight`: None, "balanced", or a dict from classes to weights;
+- the loss is the mean squared error (there half of it), or the mean over several labels (there
+  their sum), and `loss_` and `loss_curve_` are without the penalty of `alpha`.
 
 Rows are padded by rows of weight 0 to a multiple of the batch size, and shuffled with them: data of
 nearly one size, such as the folds of a cross-validation, share one compiled program.
