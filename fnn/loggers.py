@@ -72,7 +72,7 @@ def csv_logger(path: str | os.PathLike) -> Logger:
 
     The file is up to date after each segment. Where a run is continued from a checkpoint, the rows
     of earlier epochs are kept, and those from there on are replaced. With `state=`, epochs are
-    numbered from 0 again, and a new logger begins the file anew: give it another path.
+    numbered from 0 again, and the file is begun anew: give it another path.
 
     Args:
       path: The file; its folder must be there.
