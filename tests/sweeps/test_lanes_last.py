@@ -27,6 +27,14 @@ A = RANDOM.normal(size=(3, 4)).astype(np.float32)
 B = RANDOM.normal(size=(4, 5)).astype(np.float32)
 LONG = RANDOM.normal(size=(3, 200)).astype(np.float32)
 
+
+@jax.custom_vjp
+def of_own_slope(a):
+    return a**2
+
+
+of_own_slope.defvjp(lambda a: (a**2, a), lambda a, slope: (3 * a * slope,))
+
 FUNCTIONS = {
     "elementwise": (lambda a, n: jnp.tanh(a) + jnp.where(a > 0, a**2, jnp.exp(a)) * n,
                     [A, np.float32(2)]),
@@ -50,6 +58,8 @@ FUNCTIONS = {
     "loops": (lambda a: jax.lax.fori_loop(0, 3, lambda i, v: v * 2 + i.astype(v.dtype), a), [A]),
     "branches": (lambda a, n: jax.lax.cond(n > 1, lambda: a, lambda: -a), [A, 2]),
     "calls": (lambda a: jax.jit(jax.nn.relu)(jax.checkpoint(jnp.sin)(a)), [A]),
+    "derivatives of one's own": (lambda a, b: (fnn.relu(a), of_own_slope(a), of_own_slope(b)),
+                                 [A, B]),
     "random numbers": (lambda a, n: a + jax.random.normal(
         jax.random.fold_in(jax.random.key(0), n), (3, 4)), [A, 1]),
     "sorting": (lambda a: jnp.sort(a, axis=0), [A]),

@@ -88,7 +88,8 @@ class _Interpreter:
         """The results of one operation."""
         name, params = equation.primitive.name, equation.params
         # the parameters of a function with a derivative of its own are no arguments of `bind`
-        if not any(lane.has_lanes for lane in args) and name != "custom_jvp_call":
+        own_derivative = name in {"custom_jvp_call", "custom_vjp_call"}
+        if not any(lane.has_lanes for lane in args) and not own_derivative:
             results = equation.primitive.bind(*[lane.value for lane in args], **params)
             return [Lane(r, False) for r in _listed(equation, results)]
         if name in _CALLS:
