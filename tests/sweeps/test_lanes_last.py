@@ -46,6 +46,13 @@ FUNCTIONS = {
     "product with a batch": (lambda a, b: jnp.einsum("bij,bjk->bik", a, b),
                              [np.stack([A, A + 1]), np.stack([B, B - 1])]),
     "long product": (lambda a, b: a @ b.T, [LONG, LONG + 1]),
+    "product of integers": (lambda a, n: jnp.full((3, 4), n) @ jnp.full((4, 5), 3 * n + 2),
+                            [A, 2**13 + 1]),
+    "product of integers, modulo 2^32": (lambda a, n: jnp.full((3, 70), n) @ jnp.full(70, n),
+                                         [A, 2**15 + 1]),
+    "product of bools": (lambda a, b: (a > 1) @ (b > 1), [A, B]),
+    "product of complex numbers": (
+        lambda a, b: jnp.imag(jax.lax.complex(a, 2 * a) @ jax.lax.complex(b, b - 1)), [A, B]),
     "narrow product": (lambda a, b: a.astype(jnp.bfloat16) @ b.astype(jnp.bfloat16), [A, B]),
     "sums": (lambda a: (a.sum(), a.sum(0), a.max(1), a.min(), a.mean((0, 1))), [A]),
     "long sums": (lambda a: (a.sum(1), a.max()), [LONG]),

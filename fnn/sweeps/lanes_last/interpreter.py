@@ -165,10 +165,9 @@ class _Interpreter:
         if any(batch) or any(len(axes) != 1 for axes in contracted):
             return None
         shape, dtype = (*_made(equation).shape, self.size), _made(equation).dtype
-        values = [
-            self._materialized(lane).value.astype(at_least_float32(lane.value.dtype))
-            for lane in args
-        ]
+        # narrow floats are added in float32, integers and complex numbers as they are
+        wide = at_least_float32(dtype) if jnp.issubdtype(dtype, np.floating) else dtype
+        values = [self._materialized(lane).value.astype(wide) for lane in args]
         a, b = (v if lane.has_lanes else v[..., None] for v, lane in zip(values, args, strict=True))
         ((axis_a,), (axis_b,)) = contracted
 
