@@ -62,7 +62,7 @@ def tune(
         trials = [study.ask(dict(distributions)) for _ in range(lanes)]
         try:
             settings = {
-                name: np.array([trial.params[name] for trial in trials]) for name in distributions
+                name: _column([trial.params[name] for trial in trials]) for name in distributions
             }
             runs = run(settings)
             sign = _checked_sign(runs, lanes, study.direction == StudyDirection.MINIMIZE)
@@ -89,6 +89,13 @@ def tune(
         if not (runs.finished | dropped).all():
             break
     return best
+
+
+def _column(values: list) -> np.ndarray:
+    """The values as an array, of objects where NumPy would make texts of what are none."""
+    column = np.array(values)
+    changed = column.dtype.kind == "U" and not all(isinstance(value, str) for value in values)
+    return np.array(values, object) if changed else column
 
 
 def _check(study: Any, distributions: Any, run: Any) -> None:

@@ -86,6 +86,18 @@ def test_a_higher_monitor_is_maximized():
         tune(study(), RATES, lambda s: run(s, **options), batches=1, lanes=3)
 
 
+def test_choices_of_several_kinds_reach_the_run_as_they_are():
+    choices = RATES | {"option": optuna.distributions.CategoricalDistribution([1, "a"])}
+    options = []
+
+    def noted(settings):
+        options.extend(settings["option"].tolist())
+        return run(settings)
+
+    tune(study(), choices, noted, batches=1, lanes=8)
+    assert set(options) == {1, "a"}
+
+
 def test_an_interrupted_sweep_is_the_last():
     known = study()
     ended = lambda s: run(s, epochs=500, callback=lambda done, latest: True)  # noqa: E731

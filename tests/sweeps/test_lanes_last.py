@@ -129,6 +129,20 @@ def test_products_are_stored_once_where_they_are_read_again(name):
     assert len(re.findall(r" call\(", text)) == expected
 
 
+def test_what_prints_or_calls_back_does_so_for_each_lane():
+    seen, of_all = [], []
+
+    def watched(count, a):
+        jax.debug.callback(lambda a: seen.append(float(a)), a.sum())
+        jax.debug.callback(lambda: of_all.append(True))
+        return 2 * a
+
+    of_lanes_last(watched, COUNT, (True, True), jnp.arange(COUNT), jnp.ones((3, COUNT)))
+    jax.effects_barrier()
+    assert seen == [3.0] * COUNT
+    assert of_all == [True]
+
+
 def compiled_text(function, *args):
     return jax.jit(function).lower(*args).compile().as_text()
 

@@ -79,7 +79,7 @@ class _Interpreter:
 
         note(program.invars, args)
         for equation in program.eqns:
-            if not any(reads[var] for var in equation.outvars):
+            if not _is_live(equation, reads):
                 continue
             note(equation.outvars, self.results(equation, [read(var) for var in equation.invars]))
         return [read(var) for var in program.outvars]
@@ -205,9 +205,14 @@ def _reads(program: Jaxpr) -> collections.Counter:
     """The number of operations that read each value, not counting operations of unread results."""
     reads = collections.Counter(var for var in program.outvars if not isinstance(var, Literal))
     for equation in reversed(program.eqns):
-        if any(reads[var] for var in equation.outvars):
+        if _is_live(equation, reads):
             reads.update(var for var in equation.invars if not isinstance(var, Literal))
     return reads
+
+
+def _is_live(equation: JaxprEqn, reads: collections.Counter) -> bool:
+    """Whether an operation has an effect, as `jax.debug.print` has, or a result that is read."""
+    return bool(equation.effects) or any(reads[var] for var in equation.outvars)
 
 
 def _broadcast(lane: Lane, shape: tuple[int, ...]) -> jax.Array:
