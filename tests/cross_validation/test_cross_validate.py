@@ -107,6 +107,7 @@ def test_a_stopping_rule_watches_rows_of_the_training_part(x64):
         assert cv.epochs[lane] == run.epochs
 
 
+@pytest.mark.long
 def test_validation_can_be_the_held_out_rows_or_none():
     cv = cross_validate(validation="held_out", stop=fnn.early_stopping(patience=9))
     np.testing.assert_allclose(

@@ -30,6 +30,7 @@ def cross_validate(net, x, y=Y, optimizer=None, **options):
     return fnn.cross_validate(net, fnn.squared_error, optimizer, (x, y), progress=False, **options)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("x", [NEAR, FAR], ids=["near", "far"])
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_lanes_are_single_runs_with_scalers_of_their_own_training_rows(make, x):

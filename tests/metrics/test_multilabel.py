@@ -116,6 +116,7 @@ def few(seed=0):
     return scores, rng.integers(0, 2, (ROWS, LABELS)), rng.random(ROWS).astype(np.float32)
 
 
+@pytest.mark.long
 def test_they_are_the_same_alone_compiled_and_vmapped():
     scores, targets, weights = few()
     lanes = np.stack([scores, -scores, scores**2])

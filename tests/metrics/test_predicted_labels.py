@@ -271,6 +271,7 @@ NET = fnn.mlp((3, 3))
 MEASURES = {"accuracy": fnn.accuracy, "f1": partial(fnn.f1, average="macro")}
 
 
+@pytest.mark.long
 def test_runs_take_labels_in_a_column_as_labels():
     def runs(y):
         options = {"epochs": 2, "batch_size": 8, "key": jax.random.key(0), "metrics": MEASURES}

@@ -74,6 +74,7 @@ def test_a_loop_computes_what_written_out_layers_do(x64, options, key):
     chex.assert_trees_all_close(one, other, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["active", "scaled"])
 def test_a_run_is_the_same_by_a_loop(x64, name, key):
     opt = fnn.adamw(1e-2, weight_decay=0.1)
