@@ -159,6 +159,7 @@ def trained_last(start, x):
     return first.transpose(2, 1, 0), second.transpose(2, 1, 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sizes", [TASK.sizes, (8, 40, 30, 3)], ids=["small", "large"])
 def test_what_is_written_out_by_hand_learns_what_a_sweep_learns(sizes):
     changed = {"lanes": 3, "batch_size": 20, "epochs": 10, "learning_rate": 0.1}

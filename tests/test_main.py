@@ -92,6 +92,7 @@ def test_a_progress_bar_is_shown_on_demand(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.long
 def test_an_interrupt_while_training_goes_on_with_what_is_there(tmp_path, monkeypatch, capsys):
     run_epochs = driver.run_epochs
 

@@ -258,6 +258,7 @@ def test_one_two_and_eight_devices_give_the_same_history():
     np.testing.assert_allclose(eight, one, rtol=1e-12)
 
 
+@pytest.mark.long
 def test_runs_on_a_mesh_can_be_vmapped_and_differentiated():
     data = fnn.shard_data((X, Y), TWO)
 

@@ -66,6 +66,7 @@ def test_values_are_learnt_as_by_scikit_learn():
     np.testing.assert_allclose(np.corrcoef(two.predict(x).T)[0, 1], -1, atol=0.3)
 
 
+@pytest.mark.long
 def test_a_search_compiles_training_and_prediction_once_and_a_clone_none(compiled):
     model = FNNClassifier(**ALL_EPOCHS)
     grid = {"alpha": np.geomspace(1e-5, 1e-1, 5), "learning_rate_init": [0.01, 0.02, 0.03, 0.04]}

@@ -57,8 +57,12 @@ def compared(estimator, grid, x, y, *, rtol, fit_options=None, **options):
     ("options", "grid"),
     [
         ({}, GRID),
-        ({"batch_size": 16, "class_weight": "balanced"}, GRID),
-        ({"early_stopping": True, "validation_fraction": 0.2}, {"tol": [0.0, 0.5], **GRID}),
+        pytest.param({"batch_size": 16, "class_weight": "balanced"}, GRID, marks=pytest.mark.long),
+        pytest.param(
+            {"early_stopping": True, "validation_fraction": 0.2},
+            {"tol": [0.0, 0.5], **GRID},
+            marks=pytest.mark.long,
+        ),
         (
             {"solver": "sgd", "n_iter_no_change": 2, "tol": 0.05, "dropout": 0.1},
             {"momentum": [0.5, 0.9], "dropout": [0.0, 0.3], "n_iter_no_change": [1, 4]},

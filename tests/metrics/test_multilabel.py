@@ -100,7 +100,8 @@ def first_and_more(seeds):
     return [first, *[pytest.param(seed, marks=pytest.mark.long) for seed in more]]
 
 
-@pytest.mark.parametrize("seed", first_and_more(range(3)))
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
 def test_float32_metrics_of_several_labels_equal_sklearns(seed):
     check_against_sklearn(seed, np.float32, 1e-6)
 

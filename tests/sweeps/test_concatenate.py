@@ -69,6 +69,7 @@ def test_the_parts_of_a_sweep_are_the_sweep_to_the_last_bit():
     assert (runs.finished.all(), runs.dropped_at.tolist()) == (True, [-1] * 8)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("x64")
 def test_parts_with_numbers_of_their_own_are_the_sweep_of_all_of_them():
     grid = fnn.product(delta=[0.5, 2.0], learning_rate=[0.003, 0.03], seed=[4, 5])

@@ -133,7 +133,10 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.long] * (n % 2)) for n, kind in enumerate(KINDS)],
+)
 def test_a_lane_is_the_single_run(x64, kind):
     """The same first parameters, batches and steps, to rounding in float64."""
     runs = sweep(**KINDS[kind](None))

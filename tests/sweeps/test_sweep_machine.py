@@ -211,8 +211,10 @@ STEP_SIZES = np.append(np.logspace(-3, -1, 10), 1e300)
     "options",
     [
         {},
-        {"at_once": 4},
-        {"stop": fnn.early_stopping(patience=1, min_delta=0.02)},
+        pytest.param({"at_once": 4}, marks=pytest.mark.long),
+        pytest.param(
+            {"stop": fnn.early_stopping(patience=1, min_delta=0.02)}, marks=pytest.mark.long
+        ),
         {"stop": fnn.early_stopping(patience=1, min_delta=0.02), "at_once": 3},
         {"halving": fnn.halving(2), "at_once": 2},
     ],
@@ -231,6 +233,7 @@ def test_where_memory_is_the_device_s_own_states_stay_there(request, x64, option
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(runs.state))
 
 
+@pytest.mark.long
 def test_what_stays_on_a_device_is_saved_and_continued(as_on_an_accelerator, tmp_path, monkeypatch):
     whole = sweep(optimizer=fnn.sgd(STEP_SIZES[:-1]), epochs=6)
     first = sweep(optimizer=fnn.sgd(STEP_SIZES[:-1]), epochs=4)
