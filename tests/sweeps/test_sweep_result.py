@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 
 import jax
 import numpy as np
@@ -264,6 +265,15 @@ def test_mistakes_are_told_in_words(mistake):
     action, error, words = MISTAKES[mistake]
     with pytest.raises(error, match=words):
         action()
+
+
+def test_no_label_takes_the_name_of_a_column_of_the_tables():
+    runs = sweep(optimizer=fnn.adam(RATES))
+    columns = {*runs.table(), *runs.summary(over="optimizer.learning_rate")}
+    assert {"loss", "epochs", "standard_error"} < columns
+    for name in columns:
+        with pytest.raises(ValueError, match=f"names of their own; got '{re.escape(name)}'"):
+            sweep(optimizer=fnn.adam(RATES), labels={name: ["a", "b", "c"]})
 
 
 def test_it_says_that_it_cannot_be_transformed():
