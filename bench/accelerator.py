@@ -18,9 +18,11 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 import fnn
+from fnn._core.devices import assumed
 from fnn.sweeps.program import Program, advance_on, begin
 from fnn.sweeps.rows import to_host
 from fnn.sweeps.setup import checked_setup
+from fnn.training.platform import summed_weights
 
 _GPU = """gpu_device_info {{
   threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
@@ -98,6 +100,7 @@ ROWS = [
     Row((2, 16, 2), 16, 62, 10_000),
     Row((64, 64, 10), 32, 56, 128),
     Row((784, 256, 128, 10), 128, 78, 16),
+    Row((64, 32, 10), 32, 56, 8),
 ]
 _EPOCHS = 3
 
@@ -120,7 +123,8 @@ def compiled_text(target: str, function: Callable, *args: Any) -> str:
     shapes = jax.tree.map(
         lambda a: jax.ShapeDtypeStruct(np.shape(a), a.dtype, sharding=on_device), args
     )
-    return jax.jit(function).lower(*shapes).compile().as_text()
+    with assumed(TARGETS[target]["platform"]):
+        return jax.jit(function).lower(*shapes).compile().as_text()
 
 
 def step_cost(text: str, steps: int) -> Cost:
@@ -187,7 +191,15 @@ def ours(row: Row) -> tuple[Callable, tuple]:
 
 
 def sweep_program(
-    net: Any, loss: Any, optimizer: Any, data: Any, batch_size: int, key: jax.Array, **options: Any
+    net: Any,
+    loss: Any,
+    optimizer: Any,
+    data: Any,
+    batch_size: int,
+    key: jax.Array,
+    *,
+    target: str = "H100",
+    **options: Any,
 ) -> tuple[Callable, tuple]:
     """The program that advances a chunk on an accelerator, and the shapes of its arguments."""
     arguments = {"net": net, "loss": loss, "optimizer": optimizer, "data": data,
@@ -196,7 +208,9 @@ def sweep_program(
     setup = checked_setup("sweep", arguments, how, key=key, state=None, order_key=None,
                           shared_order=True, labels=None, allow_padding=True)  # fmt: skip
     structure, traced, swept = setup.varied
-    program = Program(structure, swept, _EPOCHS, None, own_memory=True)
+    with assumed(TARGETS[target]["platform"]):
+        summed = summed_weights(setup.problem, setup.size)
+    program = Program(structure, swept, _EPOCHS, None, own_memory=True, summed=summed)
     traced = to_host(traced)
     state = begin.of(program, traced, setup.start_state).eval_shape(
         program, traced, setup.start_state

@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,28 @@ from fnn._core.dtypes import at_least_float32
 
 # A call of a matrix product takes about as long as this many multiplications.
 _SMALL = 1024
+# Inputs or outputs; with at most so many a compiler fuses separate sums better than one of all.
+_FEW = 4
 
 
-def affine(a: jax.Array, weight: jax.Array, bias: Any, *, unroll: bool) -> jax.Array:
+class Products(NamedTuple):
+    """The form in which layers compute their products. Results agree but for rounding."""
+
+    transposed: bool = False
+    """Whether layers pass `(units, rows)` to one another."""
+    unrolled: bool = True
+    """Whether small products are unrolled, see `matmul`."""
+    summed: int = 0
+    """Products with weights of at most this many numbers are sums, see `matmul`."""
+
+
+UNROLLED = Products()
+"""The form for one network on a CPU."""
+
+
+def affine(a: jax.Array, weight: jax.Array, bias: Any, form: Products) -> jax.Array:
     """From a `(..., in)` to z `(..., out)`, by `matmul`."""
-    z = matmul(a, weight, unroll=unroll)
+    z = matmul(a, weight, form)
     return z if bias is None else along_features(jnp.add, z, bias)
 
 
@@ -45,22 +62,51 @@ def dropped(key: jax.Array, a: jax.Array, rate: Any) -> jax.Array:
     return jnp.where(kept, a / (1 - rate).astype(a.dtype), 0)
 
 
-def matmul(a: jax.Array, weight: jax.Array, *, unroll: bool = True) -> jax.Array:
+def matmul(a: jax.Array, weight: jax.Array, form: Products = UNROLLED) -> jax.Array:
     """The product of a `(..., in)` and weight `(in, out)`, `(..., out)`.
 
     A product of few numbers is unrolled into a sum, which the compiler fuses with the operations
-    before and after it: several times faster than a call of a matrix product. Narrow floats
-    always use the matrix product, which accumulates in float32.
+    before and after it: several times faster than a call of a matrix product. Larger ones can be
+    multiplications followed by sums, which a GPU's compiler fuses too. Narrow floats always use
+    the matrix product, which accumulates in float32.
 
     Args:
       a: `(..., in)`, floating.
       weight: `(in, out)`, of the same dtype.
-      unroll: Whether small products are unrolled. If not, all are matrix products.
+      form: Which products are unrolled or summed. All others are matrix products.
     """
+    if a.dtype != at_least_float32(a.dtype):
+        return a @ weight
+    if weight.size <= form.summed:
+        return _summed(a, weight)
     known = isinstance(a.size, (int, np.integer))  # not where jax.export has symbols for rows
-    small = known and a.size * weight.shape[1] <= _SMALL and a.dtype == at_least_float32(a.dtype)
-    small &= unroll
+    small = form.unrolled and known and a.size * weight.shape[1] <= _SMALL
     return _sum_of_terms(a, weight) if small else a @ weight
+
+
+# What is saved for the gradient are a and the weight, not their many products.
+@functools.partial(jax.checkpoint, prevent_cse=False)
+def _summed(a: jax.Array, weight: jax.Array) -> jax.Array:
+    """Multiplications and sums. In the gradient, too, each is a sum over rows, inputs or outputs.
+
+    No operation transposes or reshapes what is summed, as that would end a kernel.
+    """
+    (inputs, outputs), axis = weight.shape, a.ndim - 1
+    if min(inputs, outputs) > _FEW:
+        return jnp.sum(jnp.expand_dims(a, axis) * _along_rows(weight.T, a), axis=-1)
+    if inputs <= outputs:
+        columns = jax.lax.split(a, [1] * inputs, axis)
+        factors = jax.lax.split(weight.reshape(-1), [outputs] * inputs)
+        terms = [c * _along_rows(f, a) for c, f in zip(columns, factors, strict=True)]
+        return functools.reduce(operator.add, terms)
+    factors = jax.lax.split(weight.T.reshape(-1), [inputs] * outputs)
+    sums = [jnp.sum(a * _along_rows(f, a), axis=-1, keepdims=True) for f in factors]
+    return jax.lax.concatenate(sums, axis)
+
+
+def _along_rows(factors: jax.Array, a: jax.Array) -> jax.Array:
+    """The factors with leading axes for the rows of a `(..., in)`."""
+    return jnp.expand_dims(factors, range(a.ndim - 1))
 
 
 @jax.custom_jvp

@@ -29,6 +29,7 @@ from fnn.networks.arguments import (
     checked_sizes,
 )
 from fnn.networks.deep import Stack, is_stacked, runs_of, stacked, unstacked
+from fnn.networks.dense import UNROLLED, Products
 from fnn.networks.embeddings import (
     Embedding,
     check_codes,
@@ -210,10 +211,15 @@ class MLP(Scaling):
         return table
 
     def _scaled_outputs(
-        self, params: Params, x: Any, *, key: jax.Array | None = None, **options: bool
+        self,
+        params: Params,
+        x: Any,
+        *,
+        key: jax.Array | None = None,
+        form: Products = UNROLLED,
     ) -> jax.Array:
-        """The last a. For the options see `Transposed`."""
-        return self._propagate("mlp.apply", params, x, key, **options)[0]
+        """The last a, by products of that form."""
+        return self._propagate("mlp.apply", params, x, key, form=form)[0]
 
     def _propagate(
         self,
@@ -223,10 +229,9 @@ class MLP(Scaling):
         key: jax.Array | None,
         *,
         every: bool = False,
-        transposed: bool = False,
-        unroll: bool = True,
+        form: Products = UNROLLED,
     ) -> tuple[jax.Array, States]:
-        """The last a `(..., out)`; and z and a of `every` layer. For the others see `Transposed`.
+        """The last a `(..., out)`; and z and a of `every` layer, by products of that form.
 
         The parameters are those of `init`, or `stacked` by the network's runs.
         """
@@ -236,9 +241,7 @@ class MLP(Scaling):
         a = self._first_inputs(function, params[0].tables, x, dtype)
         if key is not None:
             key = checks.key(function, key)
-        return propagated(
-            self, function, params, a, key, every=every, transposed=transposed, unroll=unroll
-        )
+        return propagated(self, function, params, a, key, every=every, form=form)
 
     @property
     def _runs(self) -> tuple[range, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from fnn._core import checks
 from fnn.activations import ELEMENTWISE, standardize
 from fnn.networks.deep import Stack, looped
-from fnn.networks.dense import affine, affine_transposed, along_features, dropped
+from fnn.networks.dense import Products, affine, affine_transposed, along_features, dropped
 from fnn.types import Activation, Params
 
 States = list[tuple[jax.Array, jax.Array]]
@@ -24,8 +24,7 @@ def propagated(
     key: jax.Array | None,
     *,
     every: bool,
-    transposed: bool,
-    unroll: bool,
+    form: Products,
 ) -> tuple[jax.Array, States]:
     """The last a `(..., out)`; and z and a of `every` layer, or none.
 
@@ -36,18 +35,15 @@ def propagated(
       a: What enters the first layer, in the dtype of the computation.
       key: Turns dropout on.
       every: Whether z and a are returned.
-      transposed: Whether layers pass `(units, rows)`, see `Transposed`.
-      unroll: Whether small products are unrolled, see `dense.matmul`.
+      form: Of their products. Inputs with other axes than `(rows, in)` are not transposed.
     """
-    transposed = transposed and a.ndim == 2
-    swap = jnp.transpose if transposed else lambda a: a
+    form = form._replace(transposed=form.transposed and a.ndim == 2)
+    swap = jnp.transpose if form.transposed else lambda a: a
     remat = net.remat and not every
     widths = None if net.active is None else net._widths()
     a, dtype, states = swap(a), a.dtype, []
     for run, part in zip(net._runs, params, strict=True):
-        layer = functools.partial(
-            _layer, net, function, run.start, key, dtype, transposed=transposed, unroll=unroll
-        )
+        layer = functools.partial(_layer, net, function, run.start, key, dtype, form)
         if isinstance(part, Stack):
 
             def body(a: jax.Array, inputs: tuple, layer: Any = layer) -> tuple[jax.Array, Any]:
@@ -72,27 +68,25 @@ def _layer(
     start: int,
     key: jax.Array | None,
     dtype: Any,
+    form: Products,
     a: jax.Array,
     layer: Any,
     index: Any,
     widths: Any,
-    *,
-    transposed: bool,
-    unroll: bool,
 ) -> tuple[jax.Array, jax.Array]:
     """The z and a of one layer: that of this index, in the run that starts at `start`."""
     before, hidden = a, start < len(net.activations) - 1
     sigma = net.activations[start]
-    swap = jnp.transpose if transposed else lambda a: a
+    swap = jnp.transpose if form.transposed else lambda a: a
     units = None
     if widths is not None:
         active = jnp.arange(layer.weight.shape[1], dtype=np.int32) < widths[1]
         units = jnp.expand_dims(active, range(a.ndim - 1))
     weight = layer.weight.astype(dtype)
-    if transposed:
+    if form.transposed:
         z = affine_transposed(a, weight, layer.bias)
     else:
-        z = affine(a, weight, layer.bias, unroll=unroll)
+        z = affine(a, weight, layer.bias, form)
     if layer.scale is not None:
         z = along_features(jnp.multiply, standardize(swap(z), units), layer.scale)
         z = swap(along_features(jnp.add, z, layer.shift))

@@ -31,6 +31,7 @@ from fnn.sweeps.program import (
 )
 from fnn.sweeps.rows import copied_rows, empty_rows, rows_of, to_host, without_keys
 from fnn.sweeps.store import Store
+from fnn.training.platform import summed_weights
 from fnn.training.problem import Problem
 from fnn.training.state import FitState
 
@@ -103,8 +104,9 @@ class Runs:
         )
         while True:
             self._layout, mesh = layout, layout.mesh
+            summed = summed_weights(problem, layout.chunk // len(layout.devices))
             self._program = Program(
-                varied.structure, varied.swept, capacity, mesh, layout.own_memory
+                varied.structure, varied.swept, capacity, mesh, layout.own_memory, summed
             )
             pairs = zip(self._numbers, varied.swept, strict=True)
             shared = [None if own else leaf for leaf, own in pairs]

@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fnn._core.array_cache import has_own_memory
+from fnn._core.devices import chosen_device, devices_here
 
 # On a CPU the states of a chunk take at most this many bytes, which caches hold well (measured in
 # `bench/README.md`), and beyond this many lanes a step of a small network gets slower.
@@ -60,7 +61,7 @@ def layout_of(
       lanes_end: Whether lanes may stop before the last epoch.
       at_once: Lanes in a chunk on each device, or None to choose.
     """
-    devices = _devices()
+    devices = devices_here()
     own_memory = has_own_memory(devices)
     threads = 1 if own_memory else max(1, _cores() // len(devices))
     if at_once is None:
@@ -96,22 +97,8 @@ def over_processes() -> bool:
     """Whether lanes are divided between processes: where there are several, unless the caller has
     chosen a device by `jax.default_device`.
     """
-    chosen = _chosen()
+    chosen = chosen_device()
     return jax.process_count() > 1 and (chosen is None or isinstance(chosen, str))
-
-
-def _devices() -> tuple[Any, ...]:
-    """The device that the caller has chosen, or all of this process."""
-    chosen = _chosen()
-    if chosen is None or isinstance(chosen, str):
-        return tuple(jax.local_devices(backend=chosen))
-    return (chosen,)
-
-
-def _chosen() -> Any:
-    """`jax.default_device`: a device, the name of a platform, or None."""
-    config: Any = jax.config
-    return config.jax_default_device
 
 
 def _free_bytes(device: Any) -> float:

@@ -10,8 +10,9 @@ from jax.sharding import Mesh, PartitionSpec
 
 from fnn._core.jit_cache import Compiled, compiled
 from fnn._core.partition import Structure, merge
+from fnn.networks.dense import Products
 from fnn.networks.mlp import MLP
-from fnn.networks.transposed import Transposed
+from fnn.networks.rewritten import Rewritten
 from fnn.sweeps.lanes_last.steps import is_small, scanned_lanes_last
 from fnn.sweeps.rows import over_lanes, with_keys, without_keys
 from fnn.training.control import materialized
@@ -44,6 +45,8 @@ class Program(NamedTuple):
     """The devices that a chunk is sharded over; None for a single one."""
     own_memory: bool
     """Whether the devices have memory of their own, as accelerators do."""
+    summed: int = 0
+    """See `summed_weights`."""
 
 
 class Report(NamedTuple):
@@ -66,7 +69,7 @@ def begin(program: Program, traced: list, start: Any) -> FitState:
     def one(traced: list, start: Any) -> FitState:
         problem, order_key = merge(program.structure, with_keys(traced))
         state = initial_packable_state(problem, InitialState(with_keys(start), order_key))
-        state = repacked(state, _packing_for(problem).pack)
+        state = repacked(state, _packing_for(program, problem).pack)
         return without_keys(state._replace(order_key=None))
 
     return _for_lanes(program, one, 0)(traced, start)
@@ -78,15 +81,15 @@ def converted(program: Program, way: str, traced: list, state: FitState) -> FitS
 
     def one(traced: list, state: FitState) -> FitState:
         problem, _ = merge(program.structure, with_keys(traced))
-        return repacked(state, getattr(_packing_for(problem), way))
+        return repacked(state, getattr(_packing_for(program, problem), way))
 
     return _for_lanes(program, one, 0)(traced, state)
 
 
-def _packing_for(problem: Problem) -> Packing:
+def _packing_for(program: Program, problem: Problem) -> Packing:
     """The packing of a lane's parameters."""
     params = jax.eval_shape(problem.net.init, jax.random.key(0))
-    return packing_of(problem.optimizer, params, problem.net)
+    return packing_of(problem.optimizer, params, problem.net, summed=program.summed)
 
 
 @compiled(0)
@@ -108,7 +111,7 @@ def _advance(
         problem, order_key = merge(program.structure, with_keys(traced))
         steps = _steps_for(program, problem)
         state = with_keys(state)._replace(order_key=order_key)
-        packing = _packing_for(problem)
+        packing = _packing_for(program, problem)
         state, history = epochs_from(problem, packing, state, first, last, program.capacity, steps)
         report = Report(~has_ended(problem, state), state.epoch, best_of(state), history)
         return without_keys(state._replace(order_key=None)), report
@@ -126,11 +129,11 @@ def _steps_for(program: Program, problem: Problem) -> Steps:
     """The form of an epoch's steps that is fast on the platform.
 
     On a CPU, numbers outside of vectors and copies of matrices are slow: so small networks have the
-    lanes on the last axis, and larger ones are `Transposed`. On an accelerator the number of
+    lanes on the last axis, and larger ones transpose their layers. On an accelerator the number of
     kernels counts, and its compiler chooses layouts: the steps of a single run take the fewest.
     """
     if program.own_memory:
-        return scanned
+        return functools.partial(scanned, summed=program.summed)
     return scanned_lanes_last if along_vectors(problem) else scanned_transposed
 
 
@@ -160,7 +163,7 @@ def compiler_options(*, own_memory: bool, one_core: bool) -> dict[str, Any]:
 def scanned_transposed(problem: Problem, *rest: Any) -> tuple[TrainState, tuple]:
     """`scanned` with layers that compute `(units, rows)`, for lanes on the first axis."""
     if isinstance(problem.net, MLP):
-        net = Transposed(problem.net, unroll=True)
+        net = Rewritten(problem.net, Products(transposed=True))
         problem = problem._replace(net=net, loss=of_kept(problem.loss))
     return scanned(problem, *rest)
 

@@ -1,9 +1,11 @@
 """Control flow that stays cheap under `vmap`, and updates in place."""
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.experimental.xla_metadata import set_xla_metadata
 
 
@@ -21,6 +23,28 @@ def any_active(active: jax.Array) -> jax.Array:
 def _any_active_of_many(axis_size: int, in_batched: list[bool], active: jax.Array):
     del axis_size, in_batched
     return any_active(jnp.any(active, axis=0)), False
+
+
+def lanes_of(tree: Any) -> int:
+    """How many lanes of the arrays of a tree are being vmapped; 1 for none.
+
+    A vmap around a jit around this goes unseen.
+    """
+    sizes = []
+
+    @jax.custom_batching.custom_vmap
+    def look(*leaves: jax.Array) -> jax.Array:
+        return jnp.zeros(())
+
+    @look.def_vmap
+    def look_at_many(axis_size: int, in_batched: list[bool], *leaves: jax.Array):
+        sizes.append(axis_size)
+        return look(*leaves), False  # for a vmap around this one
+
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, Tracer)]
+    if leaves:
+        look(*map(jax.lax.stop_gradient, leaves))
+    return math.prod(sizes)
 
 
 def materialized(tree: Any, *, on_cpu: bool = True) -> Any:

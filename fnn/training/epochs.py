@@ -18,9 +18,10 @@ from fnn._core.partition import Structure, host_numbers, merge, split
 from fnn._core.reductions import weighted_mean
 from fnn.evaluation import measure, predict
 from fnn.training.batches import EpochBatches, in_batches, order_of
-from fnn.training.control import any_active, materialized, where_in_place
+from fnn.training.control import any_active, lanes_of, materialized, where_in_place
 from fnn.training.packing import Packing
 from fnn.training.placement import laid_out, packing_for, placed
+from fnn.training.platform import in_sums, summed_weights
 from fnn.training.problem import Problem
 from fnn.training.state import FitState, InitialState, initial_packable_state, layer_by_layer
 from fnn.training.step import TrainState, advance
@@ -39,21 +40,24 @@ def run_epochs(
       The state, the epochs run, and the histories, `capacity` long.
     """
     traced, structure = split("fit", (problem, begin, np.int32(epochs)))
+    summed = summed_weights(problem, lanes_of(traced))
     with host_numbers():
         # taken out of their stacks here, as the program would grow with the layers
-        state, done, history = _run_epochs(structure, traced, capacity)
+        state, done, history = _run_epochs(structure, traced, capacity, summed)
         return layer_by_layer(state), done, history
 
 
-@compiled(0, 2)
-def _run_epochs(structure: Structure, traced: list, capacity: int):
+@compiled(0, 2, 3)
+def _run_epochs(structure: Structure, traced: list, capacity: int, summed: int):
     problem, state, epochs = merge(structure, traced)
     if isinstance(state, InitialState):
         state = initial_packable_state(problem, state)
     first = state.epoch
-    packing = packing_for(problem, state.train.params)
+    packing = packing_for(problem, state.train.params, summed=summed)
     state = placed(problem.data, repacked(state, packing.pack))
-    state, history = epochs_from(problem, packing, state, first, first + epochs, capacity)
+    last = first + epochs
+    steps = functools.partial(scanned, summed=summed)
+    state, history = epochs_from(problem, packing, state, first, last, capacity, steps)
     state = repacked(placed(problem.data, state), packing.unpack)
     return state, state.epoch - first, history
 
@@ -64,10 +68,15 @@ the steps' `summary`."""
 
 
 def scanned(
-    problem: Problem, packing: Packing, train: TrainState, batches: EpochBatches
+    problem: Problem,
+    packing: Packing,
+    train: TrainState,
+    batches: EpochBatches,
+    *,
+    summed: int = 0,
 ) -> tuple[TrainState, tuple]:
-    """The steps of an epoch, one after the other."""
-    count = np.int32(len(batches.rows))
+    """The steps of an epoch, one after the other. For `summed` see `summed_weights`."""
+    problem, count = in_sums(problem, summed), np.int32(len(batches.rows))
 
     def ready(grads: Params) -> Params:
         # stored before the optimizer reads them, which then updates all it keeps in one kernel

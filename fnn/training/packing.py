@@ -3,7 +3,8 @@
 Every array of the parameters costs the optimizer several kernels per step, each to be compiled and
 called. So small leaves are packed into one array, and those of many layers of one shape are
 stacked, as the network's loop over these layers takes them. Larger matrices are transposed where
-the layer has few outputs, as its gradient is faster that way.
+the layer has few outputs, as its gradient is faster that way. Where products are sums (see
+`platform`), larger matrices are packed, too: sums are fused with the slices that they read.
 
 Parameters are packed only for an optimizer that declares itself `elementwise`; one that also
 declares `ignores_rank` may get matrices and vectors in one array.
@@ -51,16 +52,35 @@ class _Leaf(NamedTuple):
     dtype: Any
     rank: int
     """The axes that it has in one layer."""
+    most: int
+    """Products with matrices of at most so many numbers are sums."""
 
     @property
     def size(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def is_matrix(self) -> bool:
+        return len(self.shape) == self.rank == 2
 
-def packing_of(optimizer: Optimizer, params: Params, net: Network | None = None) -> Packing:
+    @property
+    def summed(self) -> bool:
+        """Whether its products are sums."""
+        return self.is_matrix and self.size <= self.most
+
+    @property
+    def by_columns(self) -> bool:
+        """Whether it is packed with others column by column: sums then read what is adjacent."""
+        return self.summed and self.shape[1] < self.shape[0]
+
+
+def packing_of(
+    optimizer: Optimizer, params: Params, net: Network | None = None, *, summed: int = 0
+) -> Packing:
     """The packing of these parameters (arrays or their shapes) for this optimizer.
 
-    The network is the one they belong to; without it, layers are not stacked.
+    The network is the one they belong to; without it, layers are not stacked. Products with
+    matrices of at most `summed` numbers are sums, which read them where they are packed.
     """
     if not is_elementwise(optimizer):
         return UNPACKED
@@ -70,7 +90,10 @@ def packing_of(optimizer: Optimizer, params: Params, net: Network | None = None)
     stacks = jax.eval_shape(stack, params)
     shapes, structure = jax.tree.flatten(stacks)
     ranks = jax.tree.leaves(ranks_of(stacks))
-    leaves = [_Leaf(leaf.shape, leaf.dtype, rank) for leaf, rank in zip(shapes, ranks, strict=True)]
+    leaves = [
+        _Leaf(leaf.shape, leaf.dtype, rank, most=summed)
+        for leaf, rank in zip(shapes, ranks, strict=True)
+    ]
     groups = [list(group) for group in _groups(leaves, by_rank=not ignores_rank(optimizer))]
 
     def pack(params: Params) -> tuple[jax.Array, ...]:
@@ -110,8 +133,8 @@ def _groups(leaves: list[_Leaf], *, by_rank: bool) -> Iterator[list[int]]:
 
     def kind(index: int) -> tuple:
         leaf = leaves[index]
-        alone = index if leaf.size > _SMALL else -1
-        apart = leaf.rank >= 2 and (by_rank or leaf.size > _TINY)
+        alone = index if leaf.size > _SMALL and not leaf.summed else -1
+        apart = leaf.rank >= 2 and (by_rank or (leaf.size > _TINY and not leaf.summed))
         return alone, apart, str(leaf.dtype)
 
     for _, group in itertools.groupby(sorted(range(len(leaves)), key=kind), key=kind):
@@ -125,12 +148,14 @@ def _joined(leaves: list[tuple[_Leaf, jax.Array]]) -> jax.Array:
         if _is_transposed(like):
             return leaf.T
         return leaf.reshape(-1) if like.rank == 1 else leaf
-    flat = jnp.concatenate([jnp.ravel(leaf) for _, leaf in leaves])
+    flat = jnp.concatenate(
+        [jnp.ravel(leaf.T if like.by_columns else leaf) for like, leaf in leaves]
+    )
     return flat[None] if all(like.rank >= 2 for like, _ in leaves) else flat
 
 
 def _is_transposed(like: _Leaf) -> bool:
-    return len(like.shape) == like.rank == 2 and like.shape[1] <= _FEW
+    return like.is_matrix and like.shape[1] <= _FEW
 
 
 def _parted(array: jax.Array, leaves: list[_Leaf]) -> list[jax.Array]:
@@ -140,7 +165,10 @@ def _parted(array: jax.Array, leaves: list[_Leaf]) -> list[jax.Array]:
         return [array.T if _is_transposed(like) else array.reshape(like.shape)]
     ends = list(itertools.accumulate(like.size for like in leaves))
     parts = jnp.split(array.reshape(-1), ends[:-1])
-    return [part.reshape(like.shape) for part, like in zip(parts, leaves, strict=True)]
+    return [
+        part.reshape(like.shape[::-1]).T if like.by_columns else part.reshape(like.shape)
+        for part, like in zip(parts, leaves, strict=True)
+    ]
 
 
 def wherever(like: Any, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:

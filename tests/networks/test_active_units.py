@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.networks.transposed import Transposed
+from fnn.networks.dense import Products
+from fnn.networks.rewritten import Rewritten
 
 
 def narrowed(params, widths):
@@ -107,7 +108,7 @@ def test_active_units_of_many_lanes_are_told_to_be_vmapped(key):
 )
 def test_transposed_layers_give_the_same_parameters_outputs_and_gradients(x64, options):
     net = fnn.mlp((3, 4, 4, 2), **options)
-    transposed = Transposed(net, unroll=False)
+    transposed = Rewritten(net, Products(transposed=True, unrolled=False))
     params, key = net.init(jax.random.key(0)), jax.random.key(1)
     x = np.random.default_rng(0).normal(size=(5, 3))
 
@@ -124,5 +125,5 @@ def test_transposed_layers_give_the_same_parameters_outputs_and_gradients(x64, o
     chex.assert_trees_all_equal(params, transposed.init(jax.random.key(0)))
     # an input without rows is not transposed
     chex.assert_trees_all_close(net.apply(params, x[0]), transposed.apply(params, x[0]), rtol=1e-12)
-    as_in_mlp = Transposed(net, unroll=True)
+    as_in_mlp = Rewritten(net, Products(transposed=True))
     chex.assert_trees_all_equal(net.apply(params, x[0]), as_in_mlp.apply(params, x[0]))

@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fnn.networks.dense import matmul
+from fnn.networks.dense import Products, matmul
 
 RANDOM = np.random.default_rng(0)
 SHAPES = [(16, 2, 16), (16, 16, 2), (5, 1, 3), (4, 7, 1), (1, 3, 3)]
+FORMS = {"unrolled": matmul, "summed": partial(matmul, form=Products(summed=40_000))}
+FORM = pytest.mark.parametrize("matmul", FORMS.values(), ids=FORMS)
 
 
 def pair(rows, features, out, dtype=np.float64):
@@ -16,34 +18,56 @@ def pair(rows, features, out, dtype=np.float64):
     return jnp.asarray(a, dtype), jnp.asarray(weight, dtype)
 
 
-def is_unrolled(a, weight):
-    """Whether no matrix product is in the program."""
-    return "dot_general" not in jax.jit(matmul).lower(a, weight).as_text()
+def has_no_product(matmul, a, weight):
+    """Whether no matrix product is in the program of value and gradient."""
+
+    def total(a, weight):
+        return jnp.sum(matmul(a, weight))
+
+    program = jax.jit(jax.value_and_grad(total, (0, 1))).lower(a, weight)
+    return "dot_general" not in program.as_text()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_small_products_are_sums_equal_to_the_matrix_product(x64, shape):
+@FORM
+def test_small_products_are_sums_equal_to_the_matrix_product(x64, matmul, shape):
     a, weight = pair(*shape)
-    assert is_unrolled(a, weight)
+    assert has_no_product(matmul, a, weight)
     np.testing.assert_allclose(matmul(a, weight), np.asarray(a) @ np.asarray(weight), rtol=1e-13)
 
 
-def test_large_ones_and_narrow_floats_are_matrix_products():
-    assert not is_unrolled(*pair(64, 64, 64, np.float32))
-    assert not is_unrolled(*pair(4, 2, 2, np.float16))
-    assert not is_unrolled(*pair(4, 2, 2, jnp.bfloat16))
+@FORM
+def test_large_ones_and_narrow_floats_are_matrix_products(matmul):
+    assert not has_no_product(matmul, *pair(64, 201, 200, np.float32))
+    assert not has_no_product(matmul, *pair(4, 2, 2, np.float16))
+    assert not has_no_product(matmul, *pair(4, 2, 2, jnp.bfloat16))
+
+
+def test_sums_go_further_than_what_is_unrolled():
+    large = pair(64, 200, 200, np.float32)
+    assert has_no_product(FORMS["summed"], *large)
+    assert not has_no_product(matmul, *large)
+
+
+def test_the_gradient_of_sums_saves_no_more_than_the_factors():
+    a, weight = pair(32, 20, 10, np.float32)
+    _, back = jax.vjp(FORMS["summed"], a, weight)
+    saved = jax.tree.leaves(back)
+    assert sum(array.size for array in saved) <= a.size + weight.size
 
 
 @pytest.mark.parametrize("leading", [(), (3,), (2, 3)])
-def test_leading_axes_are_rows(leading):
+@FORM
+def test_leading_axes_are_rows(matmul, leading):
     a, weight = jnp.asarray(RANDOM.normal(size=(*leading, 4)), np.float32), jnp.ones((4, 2))
     out = matmul(a, weight)
     assert out.shape == (*leading, 2)
     np.testing.assert_allclose(out, np.asarray(a) @ np.ones((4, 2), np.float32), rtol=1e-5)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_first_and_second_derivatives_are_those_of_the_matrix_product(x64, shape):
+@pytest.mark.parametrize("shape", [*SHAPES, (3, 5, 6)])
+@FORM
+def test_first_and_second_derivatives_are_those_of_the_matrix_product(x64, matmul, shape):
     a, weight = pair(*shape)
 
     def of(multiply):
@@ -62,7 +86,8 @@ def test_first_and_second_derivatives_are_those_of_the_matrix_product(x64, shape
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
 
 
-def test_lanes_have_products_of_their_own():
+@FORM
+def test_lanes_have_products_of_their_own(matmul):
     a, weight = jnp.ones((3, 4, 2)), jnp.asarray(RANDOM.normal(size=(3, 2, 5)), np.float32)
     lanes = jax.jit(jax.vmap(matmul))(a, weight)
     np.testing.assert_allclose(lanes, jnp.matmul(a, weight), rtol=1e-5)

@@ -15,6 +15,7 @@ import pytest
 from small_sweeps import EIGHT, LAST, RATES, X, assert_same_bits, eight, sweep, values
 
 import fnn
+from fnn._core.devices import assumed
 from fnn._host import segments
 from fnn.sweeps import chunks, program, store
 from fnn.sweeps import rows as rows_of_lanes
@@ -231,6 +232,26 @@ def test_where_memory_is_the_device_s_own_states_stay_there(request, x64, option
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(runs.history["loss"], on_cpu.history["loss"], rtol=1e-9)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(runs.state))
+
+
+@pytest.mark.parametrize("at_once", [None, 4])
+def test_lanes_on_a_gpu_are_in_sums_where_they_are_few(
+    x64, as_on_an_accelerator, monkeypatch, at_once
+):
+    rates, made = np.geomspace(1e-3, 0.1, 33), []
+
+    def remembered(*args):
+        made.append(program.Program(*args))
+        return made[-1]
+
+    monkeypatch.setattr(chunks, "Program", remembered)
+    options = {"optimizer": fnn.adam(rates), "at_once": at_once}
+    here = sweep(**options)
+    with assumed("cuda"):
+        there = sweep(**options)
+    assert [one.summed for one in made] == [0, 0 if at_once is None else 2**19 // (16 * 4)]
+    for one, other in zip(values(there.state), values(here.state), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.long

@@ -71,6 +71,20 @@ def test_only_matrices_with_few_outputs_are_turned(key):
     chex.assert_trees_all_equal(packing.unpack(packed), params)
 
 
+def test_matrices_whose_products_are_sums_lie_beside_the_others(key):
+    params = fnn.mlp((64, 64, 10)).init(key)
+    packing = packing_of(fnn.adam(0.1), params, summed=64 * 64)
+    (packed,) = packing.pack(params)
+    assert packed.shape == (64 * 64 + 64 + 64 * 10 + 10,)
+    chex.assert_trees_all_equal(packing.unpack((packed,)), params)
+    # with fewer outputs than inputs, sums read columns
+    assert params[1].weight.T.tobytes() in packed.tobytes()
+    matrices, vectors = packing_of(fnn.adamw(0.1), params, summed=64 * 64).pack(params)
+    assert {matrices.shape, vectors.shape} == {(1, 64 * 74), (74,)}
+    larger = packing_of(fnn.adam(0.1), params, summed=64 * 64 - 1).pack(params)
+    assert sorted(leaf.shape for leaf in larger) == [(64, 64), (714,)]
+
+
 @pytest.mark.parametrize("opt", OTHERS.values(), ids=OTHERS)
 def test_an_optimizer_that_could_tell_the_difference_is_given_its_own_parameters(opt, key):
     params = fnn.mlp((2, 16, 2)).init(key)

@@ -10,8 +10,9 @@ from jax import lax
 
 from fnn._core.dataset import take
 from fnn._core.partition import merge, split
+from fnn.networks.dense import Products
 from fnn.networks.mlp import MLP
-from fnn.networks.transposed import Transposed
+from fnn.networks.rewritten import Rewritten
 from fnn.sweeps.lanes_last.interpreter import of_lanes_last, repeated
 from fnn.training.batches import EpochBatches
 from fnn.training.epochs import summary
@@ -45,7 +46,7 @@ def scanned_lanes_last(
         rows, weights = batch
         net, loss, optimizer, data = merge(structure, traced)
         # products are unrolled below, and sums over rows then read numbers that are adjacent
-        net = Transposed(net, unroll=False)
+        net = Rewritten(net, Products(transposed=True, unrolled=False))
         return advance(net, loss, optimizer, train, *take(data, rows), weights, packing.unpack)
 
     @jax.custom_batching.custom_vmap

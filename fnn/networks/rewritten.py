@@ -1,10 +1,11 @@
-"""An `mlp` in the layout that suits many networks at once."""
+"""An `mlp` whose products are computed in another form."""
 
 from typing import Any
 
 import jax
 
 from fnn._core.config import config, number, static
+from fnn.networks.dense import Products
 from fnn.networks.embeddings import Embedding
 from fnn.networks.mlp import MLP, Layer
 from fnn.networks.units import Scaling, raw_outputs
@@ -13,17 +14,16 @@ from fnn.types import Params
 
 
 @config
-class Transposed(Scaling):
-    """An `mlp` whose layers pass `(units, rows)` to one another, for many networks at once.
+class Rewritten(Scaling):
+    """An `mlp` whose products are computed in another form: faster on a platform or in lanes.
 
-    Parameters, inputs and outputs are those of the `mlp`. Under `vmap`, whose axis comes first,
-    its matrix products need no copies; one network alone is faster without. Inputs with more
-    axes than `(rows, in)` are computed as in the `mlp`.
+    Parameters, inputs and outputs are those of the `mlp`. Transposed layers suit many networks at
+    once: under `vmap`, whose axis comes first, their matrix products need no copies; one network
+    alone is faster without. Sums suit a GPU.
     """
 
     net: MLP = number()
-    unroll: bool = static()
-    """Whether small products of those other inputs are unrolled, see `fnn.networks.dense`."""
+    form: Products = static()
 
     @property
     def inputs(self) -> Scaler | None:
@@ -52,8 +52,8 @@ class Transposed(Scaling):
         self, params: Params, x: Any, *, key: jax.Array | None = None
     ) -> tuple[tuple[jax.Array, jax.Array], ...]:
         """As `MLP.forward`."""
-        options = {"transposed": True, "unroll": self.unroll}
-        return tuple(self.net._propagate("mlp.apply", params, x, key, every=True, **options)[1])
+        states = self.net._propagate("mlp.apply", params, x, key, every=True, form=self.form)[1]
+        return tuple(states)
 
     def _scaled_outputs(self, params: Params, x: Any, *, key: jax.Array | None = None) -> jax.Array:
-        return self.net._scaled_outputs(params, x, key=key, transposed=True, unroll=self.unroll)
+        return self.net._scaled_outputs(params, x, key=key, form=self.form)
