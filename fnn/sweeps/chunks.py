@@ -103,11 +103,9 @@ class Runs:
             at_once=at_once,
         )
         while True:
-            self._layout, mesh = layout, layout.mesh
-            summed = summed_weights(problem, layout.chunk // len(layout.devices))
-            self._program = Program(
-                varied.structure, varied.swept, capacity, mesh, layout.own_memory, summed
-            )
+            self._layout = layout
+            how = capacity, layout.mesh, layout.own_memory, summed_weights(problem, layout.at_once)
+            self._program = Program(varied.structure, varied.swept, *how)
             pairs = zip(self._numbers, varied.swept, strict=True)
             shared = [None if own else leaf for leaf, own in pairs]
             self._shared = jax.device_put(shared, self._place(PartitionSpec()))

@@ -44,6 +44,11 @@ class Layout(NamedTuple):
     which takes half the memory on a CPU."""
 
     @property
+    def at_once(self) -> int:
+        """Lanes in a chunk on each device."""
+        return self.chunk // len(self.devices)
+
+    @property
     def mesh(self) -> Mesh | None:
         """The devices that a chunk is sharded over; None for a single one."""
         return Mesh(np.array(self.devices), ("lanes",)) if len(self.devices) > 1 else None
@@ -87,10 +92,9 @@ def within_memory(layout: Layout, chunk_bytes: int) -> Layout:
       chunk_bytes: The memory of its program on each device, by the compiler's account.
     """
     share = _SHARE * _free_bytes(layout.devices[0]) / (chunk_bytes * layout.threads)
-    at_once = layout.chunk // len(layout.devices)
-    if share >= 1 or at_once == 1:
+    if share >= 1 or layout.at_once == 1:
         return layout
-    return layout._replace(chunk=max(1, int(at_once * share)) * len(layout.devices))
+    return layout._replace(chunk=max(1, int(layout.at_once * share)) * len(layout.devices))
 
 
 def over_processes() -> bool:
