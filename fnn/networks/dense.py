@@ -15,8 +15,6 @@ from fnn._core.dtypes import at_least_float32
 
 # A call of a matrix product takes about as long as this many multiplications.
 _SMALL = 1024
-# Inputs or outputs; with at most so many a compiler fuses separate sums better than one of all.
-_FEW = 4
 
 
 class Products(NamedTuple):
@@ -27,7 +25,7 @@ class Products(NamedTuple):
     unrolled: bool = True
     """Whether small products are unrolled, see `matmul`."""
     summed: int = 0
-    """Products with weights of at most this many numbers are sums, see `matmul`."""
+    """Other products with weights of at most this many numbers are sums, see `matmul`."""
 
 
 UNROLLED = Products()
@@ -67,7 +65,7 @@ def matmul(a: jax.Array, weight: jax.Array, form: Products = UNROLLED) -> jax.Ar
 
     A product of few numbers is unrolled into a sum, which the compiler fuses with the operations
     before and after it: several times faster than a call of a matrix product. Larger ones can be
-    multiplications followed by sums, which a GPU's compiler fuses too. Narrow floats always use
+    multiplications and a sum, which a GPU's compiler fuses too. Narrow floats always use
     the matrix product, which accumulates in float32.
 
     Args:
@@ -77,36 +75,18 @@ def matmul(a: jax.Array, weight: jax.Array, form: Products = UNROLLED) -> jax.Ar
     """
     if a.dtype != at_least_float32(a.dtype):
         return a @ weight
-    if weight.size <= form.summed:
-        return _summed(a, weight)
     known = isinstance(a.size, (int, np.integer))  # not where jax.export has symbols for rows
-    small = form.unrolled and known and a.size * weight.shape[1] <= _SMALL
-    return _sum_of_terms(a, weight) if small else a @ weight
+    if form.unrolled and known and a.size * weight.shape[1] <= _SMALL:
+        return _sum_of_terms(a, weight)
+    return _summed(a, weight) if weight.size <= form.summed else a @ weight
 
 
 # What is saved for the gradient are a and the weight, not their many products.
 @functools.partial(jax.checkpoint, prevent_cse=False)
 def _summed(a: jax.Array, weight: jax.Array) -> jax.Array:
-    """Multiplications and sums. In the gradient, too, each is a sum over rows, inputs or outputs.
-
-    No operation transposes or reshapes what is summed, as that would end a kernel.
-    """
-    (inputs, outputs), axis = weight.shape, a.ndim - 1
-    if min(inputs, outputs) > _FEW:
-        return jnp.sum(jnp.expand_dims(a, axis) * _along_rows(weight.T, a), axis=-1)
-    if inputs <= outputs:
-        columns = jax.lax.split(a, [1] * inputs, axis)
-        factors = jax.lax.split(weight.reshape(-1), [outputs] * inputs)
-        terms = [c * _along_rows(f, a) for c, f in zip(columns, factors, strict=True)]
-        return functools.reduce(operator.add, terms)
-    factors = jax.lax.split(weight.T.reshape(-1), [inputs] * outputs)
-    sums = [jnp.sum(a * _along_rows(f, a), axis=-1, keepdims=True) for f in factors]
-    return jax.lax.concatenate(sums, axis)
-
-
-def _along_rows(factors: jax.Array, a: jax.Array) -> jax.Array:
-    """The factors with leading axes for the rows of a `(..., in)`."""
-    return jnp.expand_dims(factors, range(a.ndim - 1))
+    """Multiplications and a sum over the inputs. Gradients are sums, too, over rows and outputs."""
+    axis = a.ndim - 1
+    return jnp.sum(jnp.expand_dims(a, axis) * jnp.expand_dims(weight.T, range(axis)), axis=-1)
 
 
 @jax.custom_jvp

@@ -16,7 +16,7 @@ KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)
 X, Y = RANDOM.normal(size=(50, 8)), RANDOM.integers(4, size=50)
 NETS = {
-    "thin and wide": fnn.mlp((8, 2, 8, 4)),
+    "small and larger": fnn.mlp((8, 20, 12, 4)),
     "all options": fnn.mlp(
         (8, 8, 8, 4), activation=("tanh", "gelu"), dropout=0.1, norm="layer", residual=True
     ),
@@ -29,7 +29,7 @@ OPTIMIZERS = {
 }
 
 
-def fitted(net=NETS["thin and wide"], optimizer=OPTIMIZERS["adam"], key=KEY, **options):
+def fitted(net=NETS["small and larger"], optimizer=OPTIMIZERS["adam"], key=KEY, **options):
     return fnn.fit(net, fnn.softmax_cross_entropy, optimizer, (X, Y), key=key, epochs=2,
                    batch_size=16, **options)  # fmt: skip
 
@@ -42,7 +42,7 @@ def products(function, *args):
 @pytest.mark.parametrize(
     ("net", "optimizer", "options"),
     [
-        ("thin and wide", "adam", {"validation": (X, Y)}),
+        ("small and larger", "adam", {"validation": (X, Y)}),
         ("all options", "by rank", {"accumulate": 2}),
         ("a loop of layers", "adam", {}),
     ],
@@ -71,7 +71,7 @@ def test_a_streamed_run_in_sums_is_the_run(x64):
     here = fitted()
     source = fnn.streams.from_arrays(X, Y)
     with assumed("cuda"):
-        there = fnn.train(NETS["thin and wide"], fnn.softmax_cross_entropy, OPTIMIZERS["adam"],
+        there = fnn.train(NETS["small and larger"], fnn.softmax_cross_entropy, OPTIMIZERS["adam"],
                           source, key=KEY, epochs=2, batch_size=16)  # fmt: skip
     chex.assert_trees_all_close(there.params, here.params, rtol=1e-9, atol=1e-11)
 
