@@ -81,8 +81,6 @@ def matmul(a: jax.Array, weight: jax.Array, form: Products = UNROLLED) -> jax.Ar
     return _summed(a, weight) if weight.size <= form.summed else a @ weight
 
 
-# What is saved for the gradient are a and the weight, not their many products.
-@functools.partial(jax.checkpoint, prevent_cse=False)
 def _summed(a: jax.Array, weight: jax.Array) -> jax.Array:
     """Multiplications and a sum over the inputs. Gradients are sums, too, over rows and outputs."""
     axis = a.ndim - 1
