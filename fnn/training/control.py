@@ -30,6 +30,9 @@ def lanes_of(tree: Any) -> int:
 
     A vmap around a jit around this goes unseen.
     """
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, Tracer)]
+    if not leaves:
+        return 1
     sizes = []
 
     @jax.custom_batching.custom_vmap
@@ -41,9 +44,7 @@ def lanes_of(tree: Any) -> int:
         sizes.append(axis_size)
         return look(*leaves), False  # for a vmap around this one
 
-    leaves = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, Tracer)]
-    if leaves:
-        look(*map(jax.lax.stop_gradient, leaves))
+    look(*map(jax.lax.stop_gradient, leaves))
     return math.prod(sizes)
 
 
