@@ -22,7 +22,7 @@ from fnn._core.devices import assumed
 from fnn.sweeps.program import Program, advance_on, begin
 from fnn.sweeps.rows import to_host
 from fnn.sweeps.setup import checked_setup
-from fnn.training.platform import summed_weights
+from fnn.training.platform import largest_summed_of
 
 _GPU = """gpu_device_info {{
   threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
@@ -209,8 +209,8 @@ def sweep_program(
                           shared_order=True, labels=None, allow_padding=True)  # fmt: skip
     structure, traced, swept = setup.varied
     with assumed(TARGETS[target]["platform"]):
-        summed = summed_weights(setup.problem, setup.size)
-    program = Program(structure, swept, _EPOCHS, None, own_memory=True, summed=summed)
+        most = largest_summed_of(setup.problem, setup.size)
+    program = Program(structure, swept, _EPOCHS, None, own_memory=True, largest_summed=most)
     traced = to_host(traced)
     state = begin.of(program, traced, setup.start_state).eval_shape(
         program, traced, setup.start_state

@@ -25,14 +25,20 @@ def devices_here() -> tuple[Any, ...]:
 
 
 def on_gpu() -> bool:
-    """Whether programs are for a GPU: that of `devices_here`, or what `assumed` says."""
+    """Whether programs are for a GPU: `devices_here` are, or `assumed` says so.
+
+    Arguments that lie on other devices than the default one are not looked at.
+    """
     platform = _assumed.get() or devices_here()[0].platform
     return platform in ("gpu", "cuda", "rocm")
 
 
 @contextlib.contextmanager
 def assumed(platform: str) -> Iterator[None]:
-    """Programs traced within are for this platform, whatever is here."""
+    """Programs traced within are for this platform, as those compiled for another machine.
+
+    A `jax.jit` that was traced before keeps its program.
+    """
     token = _assumed.set(platform)
     try:
         yield

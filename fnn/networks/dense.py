@@ -21,15 +21,16 @@ class Products(NamedTuple):
     """The form in which layers compute their products. Results agree but for rounding."""
 
     transposed: bool = False
-    """Whether layers pass `(units, rows)` to one another."""
+    """Whether layers pass `(units, rows)` to one another, by matrix products. Where inputs have
+    other axes than `(rows, in)` they do not, and the form is that of the other fields."""
     unrolled: bool = True
     """Whether small products are unrolled, see `matmul`."""
-    summed: int = 0
-    """Other products with weights of at most this many numbers are sums, see `matmul`."""
+    largest_summed: int = 0
+    """Other products are sums where the weight has at most this many numbers, see `matmul`."""
 
 
 UNROLLED = Products()
-"""The form for one network on a CPU."""
+"""The form of `MLP.apply`."""
 
 
 def affine(a: jax.Array, weight: jax.Array, bias: Any, form: Products) -> jax.Array:
@@ -78,9 +79,11 @@ def matmul(a: jax.Array, weight: jax.Array, form: Products = UNROLLED) -> jax.Ar
     known = isinstance(a.size, (int, np.integer))  # not where jax.export has symbols for rows
     if form.unrolled and known and a.size * weight.shape[1] <= _SMALL:
         return _sum_of_terms(a, weight)
-    return _summed(a, weight) if weight.size <= form.summed else a @ weight
+    return _summed(a, weight) if weight.size <= form.largest_summed else a @ weight
 
 
+# Through a gradient, what is saved are a and the weight, not their many products.
+@functools.partial(jax.checkpoint, prevent_cse=False)
 def _summed(a: jax.Array, weight: jax.Array) -> jax.Array:
     """Multiplications and a sum over the inputs. Gradients are sums, too, over rows and outputs."""
     axis = a.ndim - 1

@@ -1,4 +1,4 @@
-"""An `mlp` whose products are computed in another form."""
+"""An `mlp` whose products are computed in another form than by `MLP.apply`."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from fnn.types import Params
 
 @config
 class Rewritten(Scaling):
-    """An `mlp` whose products are computed in another form: faster on a platform or in lanes.
+    """An `mlp` whose products are computed in a form that is faster on a platform or in lanes.
 
     Parameters, inputs and outputs are those of the `mlp`. Transposed layers suit many networks at
     once: under `vmap`, whose axis comes first, their matrix products need no copies; one network

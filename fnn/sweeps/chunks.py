@@ -31,7 +31,7 @@ from fnn.sweeps.program import (
 )
 from fnn.sweeps.rows import copied_rows, empty_rows, rows_of, to_host, without_keys
 from fnn.sweeps.store import Store
-from fnn.training.platform import summed_weights
+from fnn.training.platform import largest_summed_of
 from fnn.training.problem import Problem
 from fnn.training.state import FitState
 
@@ -104,7 +104,12 @@ class Runs:
         )
         while True:
             self._layout = layout
-            how = capacity, layout.mesh, layout.own_memory, summed_weights(problem, layout.at_once)
+            how = (
+                capacity,
+                layout.mesh,
+                layout.own_memory,
+                largest_summed_of(problem, layout.at_once),
+            )
             self._program = Program(varied.structure, varied.swept, *how)
             pairs = zip(self._numbers, varied.swept, strict=True)
             shared = [None if own else leaf for leaf, own in pairs]
@@ -166,8 +171,7 @@ class Runs:
     @property
     def laid_out(self) -> dict[str, int]:
         """The layout over the machine, on which the last bits of lanes depend."""
-        devices = len(self._layout.devices)
-        at_once = self._layout.chunk // devices
+        at_once, devices = self._layout.at_once, len(self._layout.devices)
         return {"at_once": at_once, "threads": self.threads, "devices": devices}
 
     def snapshot(self) -> dict[str, Any]:

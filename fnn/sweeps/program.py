@@ -45,8 +45,8 @@ class Program(NamedTuple):
     """The devices that a chunk is sharded over; None for a single one."""
     own_memory: bool
     """Whether the devices have memory of their own, as accelerators do."""
-    summed: int = 0
-    """See `summed_weights`."""
+    largest_summed: int = 0
+    """See `largest_summed_of`."""
 
 
 class Report(NamedTuple):
@@ -89,7 +89,7 @@ def converted(program: Program, way: str, traced: list, state: FitState) -> FitS
 def _packing_for(program: Program, problem: Problem) -> Packing:
     """The packing of a lane's parameters."""
     params = jax.eval_shape(problem.net.init, jax.random.key(0))
-    return packing_of(problem.optimizer, params, problem.net, summed=program.summed)
+    return packing_of(problem.optimizer, params, problem.net, largest_summed=program.largest_summed)
 
 
 @compiled(0)
@@ -133,7 +133,7 @@ def _steps_for(program: Program, problem: Problem) -> Steps:
     kernels counts, and its compiler chooses layouts: the steps of a single run take the fewest.
     """
     if program.own_memory:
-        return functools.partial(scanned, summed=program.summed)
+        return functools.partial(scanned, largest_summed=program.largest_summed)
     return scanned_lanes_last if along_vectors(problem) else scanned_transposed
 
 
@@ -162,7 +162,7 @@ def compiler_options(*, own_memory: bool, one_core: bool) -> dict[str, Any]:
 
 def scanned_transposed(problem: Problem, *rest: Any) -> tuple[TrainState, tuple]:
     """`scanned` with layers that compute `(units, rows)`, for lanes on the first axis."""
-    if isinstance(problem.net, MLP):
+    if type(problem.net) is MLP:  # a class derived from it may have an `apply` of its own
         net = Rewritten(problem.net, Products(transposed=True))
         problem = problem._replace(net=net, loss=of_kept(problem.loss))
     return scanned(problem, *rest)

@@ -26,9 +26,9 @@ def _any_active_of_many(axis_size: int, in_batched: list[bool], active: jax.Arra
 
 
 def lanes_of(tree: Any) -> int:
-    """How many lanes of the arrays of a tree are being vmapped; 1 for none.
+    """By how many lanes the arrays of a tree are vmapped; 1 for none.
 
-    A vmap around a jit around this goes unseen.
+    A vmap goes unseen that is around a `jit`, `scan` or `cond` with this in it.
     """
     leaves = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, Tracer)]
     if not leaves:

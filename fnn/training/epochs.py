@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn._core.dataset import selected, take
+from fnn._core.devices import on_gpu
 from fnn._core.jit_cache import compiled
 from fnn._core.partition import Structure, host_numbers, merge, split
 from fnn._core.reductions import weighted_mean
@@ -21,7 +22,7 @@ from fnn.training.batches import EpochBatches, in_batches, order_of
 from fnn.training.control import any_active, lanes_of, materialized, where_in_place
 from fnn.training.packing import Packing
 from fnn.training.placement import laid_out, packing_for, placed
-from fnn.training.platform import in_sums, summed_weights
+from fnn.training.platform import in_sums, largest_summed_of
 from fnn.training.problem import Problem
 from fnn.training.state import FitState, InitialState, initial_packable_state, layer_by_layer
 from fnn.training.step import TrainState, advance
@@ -40,23 +41,23 @@ def run_epochs(
       The state, the epochs run, and the histories, `capacity` long.
     """
     traced, structure = split("fit", (problem, begin, np.int32(epochs)))
-    summed = summed_weights(problem, lanes_of(traced))
+    largest_summed = largest_summed_of(problem, lanes_of(traced) if on_gpu() else 1)
     with host_numbers():
         # taken out of their stacks here, as the program would grow with the layers
-        state, done, history = _run_epochs(structure, traced, capacity, summed)
+        state, done, history = _run_epochs(structure, traced, capacity, largest_summed)
         return layer_by_layer(state), done, history
 
 
 @compiled(0, 2, 3)
-def _run_epochs(structure: Structure, traced: list, capacity: int, summed: int):
+def _run_epochs(structure: Structure, traced: list, capacity: int, largest_summed: int):
     problem, state, epochs = merge(structure, traced)
     if isinstance(state, InitialState):
         state = initial_packable_state(problem, state)
     first = state.epoch
-    packing = packing_for(problem, state.train.params, summed=summed)
+    packing = packing_for(problem, state.train.params, largest_summed=largest_summed)
     state = placed(problem.data, repacked(state, packing.pack))
     last = first + epochs
-    steps = functools.partial(scanned, summed=summed)
+    steps = functools.partial(scanned, largest_summed=largest_summed)
     state, history = epochs_from(problem, packing, state, first, last, capacity, steps)
     state = repacked(placed(problem.data, state), packing.unpack)
     return state, state.epoch - first, history
@@ -73,10 +74,10 @@ def scanned(
     train: TrainState,
     batches: EpochBatches,
     *,
-    summed: int = 0,
+    largest_summed: int = 0,
 ) -> tuple[TrainState, tuple]:
-    """The steps of an epoch, one after the other. For `summed` see `summed_weights`."""
-    problem, count = in_sums(problem, summed), np.int32(len(batches.rows))
+    """The steps of an epoch, one after the other. For `largest_summed` see `platform`."""
+    problem, count = in_sums(problem, largest_summed), np.int32(len(batches.rows))
 
     def ready(grads: Params) -> Params:
         # stored before the optimizer reads them, which then updates all it keeps in one kernel

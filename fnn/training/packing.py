@@ -52,21 +52,12 @@ class _Leaf(NamedTuple):
     dtype: Any
     rank: int
     """The axes that it has in one layer."""
-    most: int
-    """Products with matrices of at most so many numbers are sums."""
+    summed: bool
+    """Whether it is a weight whose products are sums."""
 
     @property
     def size(self) -> int:
         return math.prod(self.shape)
-
-    @property
-    def is_matrix(self) -> bool:
-        return len(self.shape) == self.rank == 2
-
-    @property
-    def summed(self) -> bool:
-        """Whether its products are sums."""
-        return self.is_matrix and self.size <= self.most
 
     @property
     def by_columns(self) -> bool:
@@ -75,25 +66,26 @@ class _Leaf(NamedTuple):
 
 
 def packing_of(
-    optimizer: Optimizer, params: Params, net: Network | None = None, *, summed: int = 0
+    optimizer: Optimizer, params: Params, net: Network | None = None, *, largest_summed: int = 0
 ) -> Packing:
     """The packing of these parameters (arrays or their shapes) for this optimizer.
 
     The network is the one they belong to; without it, layers are not stacked. Products with
-    matrices of at most `summed` numbers are sums, which read them where they are packed.
+    weights of at most `largest_summed` numbers are sums, which read them where they are packed.
     """
     if not is_elementwise(optimizer):
         return UNPACKED
     stack = lambda params: params  # noqa: E731
-    if isinstance(net, MLP) and not is_stacked(params):
+    if type(net) is MLP and not is_stacked(params):
         stack = functools.partial(stacked, net._runs)
     stacks = jax.eval_shape(stack, params)
-    shapes, structure = jax.tree.flatten(stacks)
+    shapes, structure = jax.tree_util.tree_flatten_with_path(stacks)
     ranks = jax.tree.leaves(ranks_of(stacks))
-    leaves = [
-        _Leaf(leaf.shape, leaf.dtype, rank, most=summed)
-        for leaf, rank in zip(shapes, ranks, strict=True)
-    ]
+    leaves = []
+    for (path, leaf), rank in zip(shapes, ranks, strict=True):
+        is_weight = jax.tree_util.keystr(path[-1:]) == ".weight" and len(leaf.shape) == 2
+        summed = is_weight and leaf.size <= largest_summed
+        leaves.append(_Leaf(leaf.shape, leaf.dtype, rank, summed))
     groups = [list(group) for group in _groups(leaves, by_rank=not ignores_rank(optimizer))]
 
     def pack(params: Params) -> tuple[jax.Array, ...]:
@@ -155,7 +147,7 @@ def _joined(leaves: list[tuple[_Leaf, jax.Array]]) -> jax.Array:
 
 
 def _is_transposed(like: _Leaf) -> bool:
-    return like.is_matrix and like.shape[1] <= _FEW
+    return len(like.shape) == like.rank == 2 and like.shape[1] <= _FEW
 
 
 def _parted(array: jax.Array, leaves: list[_Leaf]) -> list[jax.Array]:

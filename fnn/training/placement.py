@@ -26,17 +26,17 @@ _LARGE_STATISTIC = 2**20
 
 
 def packing_for(
-    problem: Problem, params: Params, *, stack: bool = True, summed: int = 0
+    problem: Problem, params: Params, *, stack: bool = True, largest_summed: int = 0
 ) -> Packing:
     """The packing of parameters, none where they are divided between devices.
 
-    Layers of one shape are stacked, if they are to be. For `summed` see `packing_of`.
+    Layers of one shape are stacked, if they are to be. For `largest_summed` see `packing_of`.
     """
     data = problem.data
     if isinstance(data, Sharded) and data.shards.models > 1:
         return UNPACKED
     net = problem.net if stack else None
-    return packing_of(problem.optimizer, params, net, summed=summed)
+    return packing_of(problem.optimizer, params, net, largest_summed=largest_summed)
 
 
 def laid_out(data: Data, params: Params) -> Params:

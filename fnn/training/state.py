@@ -125,7 +125,7 @@ def initial_state(problem: Problem, begin: InitialState) -> FitState:
 
 def initial_packable_state(problem: Problem, begin: InitialState) -> FitState:
     """The state before the first epoch, with layers stacked where they will be packed."""
-    if isinstance(problem.net, MLP) and is_elementwise(problem.optimizer):
+    if type(problem.net) is MLP and is_elementwise(problem.optimizer):
         problem = problem._replace(net=Stacking(problem.net))
     return initial_state(problem, begin)
 

@@ -25,7 +25,7 @@ from fnn.streams.source import Source, facts_of, shards_of_source
 from fnn.training.batches import in_batches, order_of
 from fnn.training.epochs import VALIDATION_ROWS, after_epoch, has_ended, scanned
 from fnn.training.placement import packing_for, steps_placed
-from fnn.training.platform import summed_weights
+from fnn.training.platform import largest_summed_of
 from fnn.training.problem import Problem
 from fnn.training.state import FitState
 from fnn.training.step import TrainState
@@ -227,7 +227,7 @@ class StreamedRun:
              np.int32(buffer.number), share),
         )  # fmt: skip
         with host_numbers():
-            train, loss, broken = _run_buffer(structure, traced, summed_weights(problem))
+            train, loss, broken = _run_buffer(structure, traced, largest_summed_of(problem))
         self.partway = Partway(
             train, loss, broken, weight, np.int64(buffer.number + 1), np.int64(buffer.mark),
             part.rows,
@@ -255,10 +255,10 @@ class StreamedRun:
 
 @compiled(0, 2)
 def _run_buffer(
-    structure: Structure, traced: list, summed: int
+    structure: Structure, traced: list, largest_summed: int
 ) -> tuple[TrainState, jax.Array, jax.Array]:
     problem, train, loss, broken, order_key, epoch, number, share = merge(structure, traced)
-    packing = packing_for(problem, train.params, stack=False, summed=summed)
+    packing = packing_for(problem, train.params, stack=False, largest_summed=largest_summed)
     before = train.step
     packed = train._replace(
         params=packing.pack(train.params), opt_state=packing.pack(train.opt_state)
@@ -272,7 +272,9 @@ def _run_buffer(
     if not isinstance(problem.data, Sharded):
         size = min(size, -(-problem.data.rows // parts) * parts)
     batches = in_batches(problem.data, order, size)
-    packed, (mean, first) = scanned(problem, packing, packed, batches, summed=summed)
+    packed, (mean, first) = scanned(
+        problem, packing, packed, batches, largest_summed=largest_summed
+    )
     packed = steps_placed(problem.data, packed)
     train = packed._replace(
         params=packing.unpack(packed.params), opt_state=packing.unpack(packed.opt_state)

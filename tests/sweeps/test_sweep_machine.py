@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_sweeps import EIGHT, LAST, RATES, X, assert_same_bits, eight, sweep, values
+from small_sweeps import EIGHT, LAST, RATES, X, assert_same_bits, eight, single, sweep, values
 
 import fnn
 from fnn._core.devices import assumed
@@ -20,6 +21,7 @@ from fnn._host import segments
 from fnn.sweeps import chunks, program, store
 from fnn.sweeps import rows as rows_of_lanes
 from fnn.sweeps.layout import Layout, layout_of, within_memory
+from fnn.training.epochs import scanned
 
 # ---- the machine
 
@@ -234,24 +236,25 @@ def test_where_memory_is_the_device_s_own_states_stay_there(request, x64, option
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(runs.state))
 
 
-@pytest.mark.parametrize("at_once", [None, 4])
-def test_lanes_on_a_gpu_are_in_sums_where_they_are_few(
-    x64, as_on_an_accelerator, monkeypatch, at_once
-):
-    rates, made = np.geomspace(1e-3, 0.1, 33), []
+def test_lanes_on_a_gpu_are_in_sums_where_they_are_few(x64, as_on_an_accelerator, monkeypatch):
+    rates, forms = np.geomspace(1e-3, 0.1, 33), []
 
-    def remembered(*args):
-        made.append(program.Program(*args))
-        return made[-1]
+    def watched(problem, packing, train, batches, *, largest_summed):
+        forms.append((largest_summed, len(train.params)))
+        return scanned(problem, packing, train, batches, largest_summed=largest_summed)
 
-    monkeypatch.setattr(chunks, "Program", remembered)
-    options = {"optimizer": fnn.adam(rates), "at_once": at_once}
-    here = sweep(**options)
+    monkeypatch.setattr(program, "scanned", watched)
+    net = fnn.mlp((3, 22, 20, 2), activation="tanh")
     with assumed("cuda"):
-        there = sweep(**options)
-    assert [one.summed for one in made] == [0, 0 if at_once is None else 2**19 // (16 * 4)]
-    for one, other in zip(values(there.state), values(here.state), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
+        sweep(net, optimizer=fnn.adam(rates))
+        assert set(forms) == {(0, 2)}
+        forms.clear()
+        runs = sweep(net, optimizer=fnn.adam(rates), at_once=4)
+        assert set(forms) == {(2**19 // (16 * 4), 1)}, "sums, of parameters in one array"
+    for lane in (0, 32):
+        one = single(net, optimizer=fnn.adam(rates[lane]))
+        mine = jax.tree.map(lambda leaf, lane=lane: leaf[lane], runs.params)
+        chex.assert_trees_all_close(mine, one.params, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.long

@@ -73,16 +73,23 @@ def test_only_matrices_with_few_outputs_are_turned(key):
 
 def test_matrices_whose_products_are_sums_lie_beside_the_others(key):
     params = fnn.mlp((64, 64, 10)).init(key)
-    packing = packing_of(fnn.adam(0.1), params, summed=64 * 64)
+    packing = packing_of(fnn.adam(0.1), params, largest_summed=64 * 64)
     (packed,) = packing.pack(params)
     assert packed.shape == (64 * 64 + 64 + 64 * 10 + 10,)
     chex.assert_trees_all_equal(packing.unpack((packed,)), params)
     # with fewer outputs than inputs, sums read columns
     assert params[1].weight.T.tobytes() in packed.tobytes()
-    matrices, vectors = packing_of(fnn.adamw(0.1), params, summed=64 * 64).pack(params)
+    matrices, vectors = packing_of(fnn.adamw(0.1), params, largest_summed=64 * 64).pack(params)
     assert {matrices.shape, vectors.shape} == {(1, 64 * 74), (74,)}
-    larger = packing_of(fnn.adam(0.1), params, summed=64 * 64 - 1).pack(params)
+    larger = packing_of(fnn.adam(0.1), params, largest_summed=64 * 64 - 1).pack(params)
     assert sorted(leaf.shape for leaf in larger) == [(64, 64), (714,)]
+
+
+def test_tables_of_embeddings_are_no_weights_of_sums(key):
+    params = fnn.mlp((8, 16, 4), embeddings={0: (1000, 4)}).init(key)
+    packed = packing_of(fnn.adam(0.1), params, largest_summed=2**14).pack(params)
+    assert (4, 1000) in {leaf.shape for leaf in packed}
+    assert len(packed) == 2
 
 
 @pytest.mark.parametrize("opt", OTHERS.values(), ids=OTHERS)

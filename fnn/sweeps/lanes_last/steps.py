@@ -27,7 +27,7 @@ _SMALL = 4096
 
 def is_small(net: Network, batch_size: int) -> bool:
     """Whether lanes of this network are faster on the last axis than on the first."""
-    if not isinstance(net, MLP) or any(len(run) > 1 for run in net._runs):
+    if type(net) is not MLP or any(len(run) > 1 for run in net._runs):
         return False  # a loop over layers is not for the interpreter
     weights = max(a * b for a, b in itertools.pairwise(net.sizes))
     return weights * batch_size <= _SMALL
