@@ -103,13 +103,8 @@ class Runs:
             at_once=at_once,
         )
         while True:
-            self._layout = layout
-            how = (
-                capacity,
-                layout.mesh,
-                layout.own_memory,
-                largest_summed_of(problem, layout.at_once),
-            )
+            self._layout, most = layout, largest_summed_of(problem, layout.at_once)
+            how = capacity, layout.mesh, layout.own_memory, most
             self._program = Program(varied.structure, varied.swept, *how)
             pairs = zip(self._numbers, varied.swept, strict=True)
             shared = [None if own else leaf for leaf, own in pairs]
