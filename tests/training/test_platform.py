@@ -23,10 +23,11 @@ X, Y = RANDOM.normal(size=(50, 8)), RANDOM.integers(4, size=50)
 NETS = {
     "small and larger": fnn.mlp((8, 20, 12, 4)),
     "all options": fnn.mlp(
-        (8, 8, 8, 4), activation=("tanh", "gelu"), dropout=0.1, norm="layer", residual=True
+        (8, 20, 20, 4), activation=("tanh", "gelu"), dropout=0.1, norm="layer", residual=True
     ),
-    "a loop of layers": fnn.mlp((8, *[6] * 40, 4), bias=False),
+    "a loop of layers": fnn.mlp((8, *[12] * 40, 4), bias=False),
 }
+"""Some products of each are too large to be unrolled."""
 WIDER = fnn.mlp((8, 32, 4))
 OPTIMIZERS = {
     "adam": fnn.adam(1e-2),
