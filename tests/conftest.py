@@ -153,6 +153,15 @@ def compiled():
     return times
 
 
+@pytest.fixture(params=["one device", "all devices"])
+def one_or_all_devices(request):
+    """Sweeps on one device, as most machines have, and over both."""
+    if request.param == "one device":
+        jax.config.update("jax_default_device", jax.devices()[0])
+    yield
+    jax.config.update("jax_default_device", None)
+
+
 @pytest.fixture
 def x64():
     """Float64 for one test."""

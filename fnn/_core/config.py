@@ -42,14 +42,17 @@ def config(cls: C) -> C:
     # Not `jax.tree_util.register_dataclass`: there two classes of equal shape have equal
     # treedefs, and `jit` runs the program of the one for the other.
     cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
-    fields = dataclasses.fields(cls)
-    marked = {field.name for field in fields if field.metadata.get("static")}
+    fields = [
+        (field.name, field.metadata.get("static", False)) for field in dataclasses.fields(cls)
+    ]
 
     def split(self) -> tuple[list[tuple[str, Any]], tuple]:
-        values = [(field.name, getattr(self, field.name)) for field in fields]
-        structure = [pair for pair in values if pair[0] in marked or _is_function(pair[1])]
-        names = {name for name, _ in structure}
-        return [pair for pair in values if pair[0] not in names], tuple(structure)
+        numbers, structure = [], []
+        for name, is_static in fields:
+            value = getattr(self, name)
+            fixed = is_static or _is_function(value)
+            (structure if fixed else numbers).append((name, value))
+        return numbers, tuple(structure)
 
     def flatten(self):
         numbers, structure = split(self)
@@ -61,11 +64,11 @@ def config(cls: C) -> C:
 
     def unflatten(structure, children):
         self = object.__new__(cls)
-        fixed = dict(structure)
+        values = dict(structure)
         children = iter(children)
-        for field in fields:
-            value = fixed[field.name] if field.name in fixed else next(children)
-            object.__setattr__(self, field.name, value)
+        for name, _ in fields:
+            value = values[name] if name in values else next(children)
+            object.__setattr__(self, name, value)
         return self
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)

@@ -21,8 +21,20 @@ _PART = 4
 # programs at most, where the system does not count memory maps
 _MOST = 1024
 
-_kept: collections.OrderedDict[Hashable, jax.stages.Wrapped] = collections.OrderedDict()
+_kept: collections.OrderedDict[Hashable, Any] = collections.OrderedDict()
 _lock = threading.Lock()
+
+
+def remembered(key: Hashable, make: Callable[[], Any]) -> Any:
+    """A program that `make` returned for an equal key before, if it has not been evicted since."""
+    with _lock:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return _kept[key]
+        _make_room()
+    made = make()
+    with _lock:
+        return _kept.setdefault(key, made)
 
 
 class Compiled:
@@ -39,13 +51,7 @@ class Compiled:
         traced = [arg for index, arg in enumerate(args) if index not in self._static]
         leaves, structure = jax.tree.flatten(traced)
         shapes = tuple([getattr(leaf, "shape", ()) for leaf in leaves])
-        key = self, static, structure, shapes
-        with _lock:
-            if key not in _kept:
-                _make_room()
-                _kept[key] = self._jitted()
-            _kept.move_to_end(key)
-            return _kept[key]
+        return remembered((self, static, structure, shapes), self._jitted)
 
     def __call__(self, *args: Any) -> Any:
         """What the function returns, by its program for arguments like these."""
@@ -68,6 +74,13 @@ def compiled(*static_argnums: int, **options: Any) -> Callable[[Callable], Compi
       **options: More options of `jax.jit`.
     """
     return lambda function: Compiled(function, static_argnums, options)
+
+
+def settings() -> Hashable:
+    """All settings of JAX in this thread, by which what it traces and compiles may differ."""
+    values = jax.config.values
+    values.pop("jax_pjrt_client_create_options", None)  # of what has begun; may be a dict
+    return tuple(values.values())
 
 
 def memory_maps() -> int:

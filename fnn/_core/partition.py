@@ -44,7 +44,7 @@ def split(function: str, tree: Any) -> tuple[list[Any], Structure]:
     """
     leaves, treedef = jax.tree.flatten(by_value(tree))
     traced = [leaf for leaf in leaves if is_number(leaf)]
-    static = tuple(_Traced if is_number(leaf) else leaf for leaf in leaves)
+    static = tuple([_Traced if is_number(leaf) else leaf for leaf in leaves])
     for leaf in static:
         try:
             hash(leaf)
@@ -75,20 +75,28 @@ def host_numbers() -> contextlib.AbstractContextManager:
 def is_number(leaf: Any) -> bool:
     """Whether a leaf is traced: a number, an array, a key, or the shape of one; not a bool."""
     if isinstance(leaf, (np.generic, np.ndarray)):  # which may hold strings and objects
-        return leaf.dtype == np.bool_ or jnp.issubdtype(leaf.dtype, np.number)
+        return _are_numbers(leaf.dtype)
     return isinstance(leaf, _NUMBERS) and not isinstance(leaf, bool)
+
+
+@functools.cache
+def _are_numbers(dtype: np.dtype) -> bool:
+    return dtype == np.bool_ or jnp.issubdtype(dtype, np.number)
 
 
 def by_value(tree: Any) -> Any:
     """The tree with partials turned into pytrees of their arguments, at any depth."""
-
-    def is_partial(node):
-        return isinstance(node, functools.partial)
+    if not any(map(_is_partial, jax.tree.leaves(tree))):
+        return tree
 
     def convert(node):
-        if not is_partial(node):
+        if not _is_partial(node):
             return node
         args, keywords = by_value((node.args, node.keywords))
         return jax.tree_util.Partial(node.func, *args, **keywords)
 
-    return jax.tree.map(convert, tree, is_leaf=is_partial)
+    return jax.tree.map(convert, tree, is_leaf=_is_partial)
+
+
+def _is_partial(node: Any) -> bool:
+    return isinstance(node, functools.partial)

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -11,12 +11,13 @@ import numpy as np
 from jax.core import Tracer
 
 from fnn._core.array_cache import OncePerArray
+from fnn._core.jit_cache import settings
 from fnn._core.partition import Structure, merge, split
 from fnn._core.processes import is_elsewhere
 
 # values of larger arrays are not compared: to read them would take as long as to trace
 _LARGE = 2**20
-# questions remembered, with the values that belong to them
+# questions remembered
 _MOST = 128
 
 
@@ -30,7 +31,7 @@ def shapes_of(
       function: Cached by identity, so a function of a module.
       abstract: Its first arguments, of which it sees shapes and dtypes.
       known: Its last arguments, of which it sees the values too, so that it can check them.
-      remember: Whether the answer, and the values, are kept for the next time.
+      remember: Whether the answer is kept for the next time.
     Returns:
       What the function returns, as `jax.ShapeDtypeStruct`s.
     Raises:
@@ -44,24 +45,26 @@ def shapes_of(
         call = functools.partial(_call, function, structure, known)
         return jax.eval_shape(call, traced)
     contents = rest, *map(_contents_once, values)
-    current, jitted = _question(function, structure, contents)
-    current[:] = known  # of equal contents, while those of the last time may have changed since
-    return jitted.eval_shape(traced)
+    kinds = tuple([_kind(value) for value in traced])
+    answer = _answer(function, structure, kinds, contents, settings())
+    if not answer:
+        answer.append(jax.eval_shape(functools.partial(_call, function, structure, known), traced))
+    return answer[0]
 
 
 @functools.lru_cache(maxsize=_MOST)
-def _question(function: Callable, structure: Structure, contents: tuple) -> tuple[list, Any]:
-    """A list for the known arguments, and a function of the abstract ones that reads it.
-
-    JAX remembers the answers, and the arrays in them, for as long as the function exists.
-    """
-    del contents  # which tell questions apart
-    known: list[Any] = []
-    return known, jax.jit(lambda traced: _call(function, structure, known, traced))
+def _answer(*_question: Hashable) -> list:
+    """An empty list, which keeps the answer to a question."""
+    return []
 
 
 def _call(function: Callable, structure: Structure, known: Sequence, traced: list) -> Any:
     return function(*merge(structure, traced), *known)
+
+
+def _kind(value: Any) -> tuple:
+    kind = getattr(value, "dtype", type(value))
+    return np.shape(value), kind, getattr(value, "weak_type", False)
 
 
 def _contents(value: Any) -> tuple:

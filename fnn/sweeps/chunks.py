@@ -5,31 +5,34 @@ packed into new chunks at any time: stopped lanes are removed, and the active on
 of the same program.
 """
 
-import functools
-from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
-from fnn._core.jit_cache import Compiled
 from fnn._core.partition import host_numbers
 from fnn._host.segments import Pace
-from fnn.networks.deep import unstacked
-from fnn.sweeps.layout import layout_of, within_memory
+from fnn.networks.deep import is_stacked, unstacked
+from fnn.sweeps.layout import BY_LANE, SHARED, layout_of, within_memory
 from fnn.sweeps.program import (
     Program,
     Varied,
-    advance_on,
     along_vectors,
     begin,
     best_of,
+    compiled_for,
     converted,
     goes_on,
 )
-from fnn.sweeps.rows import copied_rows, empty_rows, rows_of, to_host, without_keys
+from fnn.sweeps.rows import (
+    copied_rows,
+    empty_rows,
+    rows_of,
+    shapes_without_keys,
+    to_host,
+    without_keys,
+)
 from fnn.sweeps.store import Store
 from fnn.training.platform import largest_summed_of
 from fnn.training.problem import Problem
@@ -93,7 +96,7 @@ class Runs:
             without_keys(leaf) if isinstance(leaf, jax.Array) and not own else to_host(leaf)
             for leaf, own in pairs
         ]
-        self._like = like = _without_keys(like)
+        self._like = like = shapes_without_keys(like._replace(order_key=None))
         state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
         layout = layout_of(
             size,
@@ -106,20 +109,19 @@ class Runs:
             self._layout, most = layout, largest_summed_of(problem, layout.at_once)
             how = capacity, layout.mesh, layout.own_memory, most
             self._program = Program(varied.structure, varied.swept, *how)
-            pairs = zip(self._numbers, varied.swept, strict=True)
-            shared = [None if own else leaf for leaf, own in pairs]
-            self._shared = jax.device_put(shared, self._place(PartitionSpec()))
-            self._advance, self._known = self._compiled(like)
-            layout = within_memory(layout, self._known.bytes)
+            self._compiled = compiled_for(self._program, layout, self._numbers, like)
+            layout = within_memory(layout, self._compiled.bytes)
             if layout == self._layout:
                 break
+        pairs = zip(self._numbers, varied.swept, strict=True)
+        self._shared = layout.placed([None if own else leaf for leaf, own in pairs], SHARED)
         on_device = layout.own_memory and self._program.mesh is None
-        self._store = Store(like, size, self._place(PartitionSpec()) if on_device else None)
+        self._store = Store(like, size, layout.sharding(SHARED) if on_device else None)
 
     @property
     def pace(self) -> Pace:
         """The pace of the program with this number of lanes."""
-        return self._known.paces.setdefault(len(self.alive), Pace())
+        return self._compiled.paces.setdefault(len(self.alive), Pace())
 
     @property
     def threads(self) -> int:
@@ -200,7 +202,16 @@ class Runs:
     def advance(self, epochs: int, pool: Executor) -> int:
         """Runs this many more epochs and returns how many it were: fewer if all lanes stop."""
         first = self._first + self.done
-        list(pool.map(lambda index: self._run(index, first, epochs), range(len(self._chunks))))
+        left = iter(range(len(self._chunks)))  # of all threads, each number for one of them
+
+        def run_those_left() -> None:
+            for index in left:
+                self._run(index, first, epochs)
+
+        others = [pool.submit(run_those_left) for _ in range(self.threads - 1)]
+        run_those_left()
+        for other in others:
+            other.result()
         there = [chunk.lanes for chunk in self._chunks]
         advanced = max((self.epoch[lanes].max() for lanes in there), default=first) - first
         self.done += int(advanced)
@@ -234,9 +245,10 @@ class Runs:
         lanes, traced, state = self._chunks[index]
         with host_numbers():
             if state is None:
-                state = converted(self._program, "pack", traced, self._stored(lanes))
-            state, report = self._advance(traced, state, np.int32(first), np.int32(first + epochs))
-        report = jax.device_get(report)
+                state = self._converted("pack", traced, self._stored(lanes))
+            last = np.int32(first + epochs)
+            state, report = self._compiled.advance(traced, state, np.int32(first), last)
+        report = self._layout.fetched(report)
         chunk = _Chunk(lanes, traced, state)
         has_ended = self.done + epochs == self._epochs or not report.alive.any()
         # finished chunks go to the store while others run
@@ -257,7 +269,7 @@ class Runs:
         for lanes in self._in_chunks(np.flatnonzero(self.alive)):
             traced, state = self._traced(lanes), None
             if self._layout.resident:
-                state = converted(self._program, "pack", traced, self._put(self._stored(lanes)))
+                state = self._converted("pack", traced, self._put(self._stored(lanes)))
             self._chunks.append(_Chunk(lanes, traced, state))
 
     def _kept(self, chunk: _Chunk) -> _Chunk:
@@ -267,9 +279,17 @@ class Runs:
     def _to_store(self, chunk: _Chunk) -> _Chunk:
         """The chunk, with its state moved to the store."""
         if chunk.state is not None:
-            state = converted(self._program, "unpack", chunk.traced, chunk.state)
-            self._store.write(chunk.lanes, unstacked(state, axis=1))
+            state = self._converted("unpack", chunk.traced, chunk.state)
+            if is_stacked(state.train.params):
+                state = unstacked(state, axis=1)
+            if not self._store.is_on_device:
+                state = self._layout.fetched(state)
+            self._store.write(chunk.lanes, state)
         return chunk._replace(state=None)
+
+    def _converted(self, way: str, traced: list[Any], state: FitState) -> FitState:
+        with host_numbers():
+            return converted(self._program, way, traced, state)
 
     def _stored(self, lanes: np.ndarray) -> FitState:
         """The states of a chunk of these lanes, from the store."""
@@ -281,7 +301,9 @@ class Runs:
 
     def _rows(self, lanes: np.ndarray) -> np.ndarray:
         """The lanes, padded by the first one to a full chunk."""
-        return np.pad(lanes, (0, self._layout.chunk - len(lanes)), constant_values=lanes[0])
+        rows = np.full(self._layout.chunk, lanes[0])
+        rows[: len(lanes)] = lanes
+        return rows
 
     def _traced(self, lanes: np.ndarray) -> list[Any]:
         """The numbers and arrays of a chunk, on the devices."""
@@ -295,71 +317,4 @@ class Runs:
 
     def _put(self, tree: Any) -> Any:
         """Rows of a chunk, on the devices."""
-        return jax.device_put(tree, self._place(PartitionSpec("lanes")))
-
-    def _place(self, spec: PartitionSpec) -> Sharding:
-        mesh = self._program.mesh
-        if mesh is None:
-            return SingleDeviceSharding(self._layout.devices[0])
-        return NamedSharding(mesh, spec)
-
-    def _compiled(self, like: FitState) -> tuple[Callable, "_Known"]:
-        """The function that advances a chunk, compiled, and what is known of it."""
-        layout, place = self._layout, self._place(PartitionSpec("lanes"))
-
-        def of_lanes(leaf: Any) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct((layout.chunk, *leaf.shape), leaf.dtype)
-
-        def placed(leaf: Any, place: Sharding = place) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
-
-        traced = self._traced(np.zeros(1, int))
-        traced = jax.tree.map(lambda leaf: placed(leaf, leaf.sharding), traced)
-        leaves, structure = jax.tree.flatten((traced, jax.tree.map(of_lanes, like)))
-        state = jax.tree.map(placed, _packed_shapes(self._program, structure, tuple(leaves)))
-        number = jax.ShapeDtypeStruct((), np.int32)
-        args = self._program, traced, state, number, number
-        advance = advance_on(own_memory=layout.own_memory, one_core=layout.threads > 1)
-        # Compiled here, as threads do not see the caller's settings, such as the precision of
-        # products; JAX remembers it by them.
-        executable = advance.of(*args).lower(*args).compile()
-        leaves, structure = jax.tree.flatten(args[1:])
-        return executable, _known_of(advance, self._program, structure, tuple(leaves))
-
-
-@functools.lru_cache(maxsize=64)
-def _packed_shapes(program: Program, structure: Any, leaves: tuple) -> FitState:
-    """The shapes of a chunk's packed states; cached, as tracing takes milliseconds."""
-    args = program, "pack", *jax.tree.unflatten(structure, leaves)
-    jitted: Any = converted.of(*args)
-    return jitted.eval_shape(*args)
-
-
-def _without_keys(like: FitState) -> FitState:
-    """The shapes of a lane's state without the order key, other keys as `KeyData`."""
-    leaves, structure = jax.tree.flatten(like._replace(order_key=None))
-    shapes = tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves)
-    return _shapes_without_keys(structure, shapes)
-
-
-@functools.lru_cache(maxsize=64)
-def _shapes_without_keys(structure: Any, shapes: tuple) -> FitState:
-    return jax.eval_shape(without_keys, jax.tree.unflatten(structure, shapes))
-
-
-class _Known(NamedTuple):
-    """What is known of a chunk's program."""
-
-    bytes: int
-    """Its memory on a device."""
-    paces: dict[int, Pace]
-    """By the number of lanes."""
-
-
-@functools.lru_cache(maxsize=64)
-def _known_of(advance: Compiled, program: Program, structure: Any, leaves: tuple) -> _Known:
-    """Cached, as the compiler's account takes milliseconds."""
-    args = program, *jax.tree.unflatten(structure, leaves)
-    memory = advance.of(*args).lower(*args).compile().memory_analysis()
-    parts = ("temp", "argument", "output")
-    return _Known(sum(getattr(memory, f"{part}_size_in_bytes", 0) for part in parts), {})
+        return self._layout.placed(tree, BY_LANE)

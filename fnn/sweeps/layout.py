@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from fnn._core.array_cache import has_own_memory
 from fnn._core.devices import chosen_device, devices_here
+from fnn.sweeps.rows import is_light
 
 # On a CPU the states of a chunk take at most this many bytes, which caches hold well (measured in
 # `bench/README.md`), and beyond this many lanes a step of a small network gets slower.
@@ -27,6 +28,8 @@ VECTOR = 16
 _RESIDENT_BYTES = 2**28
 # The fraction of the free memory that running chunks may take.
 _SHARE = 0.5
+
+BY_LANE, SHARED = PartitionSpec("lanes"), PartitionSpec()
 
 
 class Layout(NamedTuple):
@@ -52,6 +55,29 @@ class Layout(NamedTuple):
     def mesh(self) -> Mesh | None:
         """The devices that a chunk is sharded over; None for a single one."""
         return Mesh(np.array(self.devices), ("lanes",)) if len(self.devices) > 1 else None
+
+    def sharding(self, spec: PartitionSpec) -> Sharding:
+        """Where arrays lie of which each device has its lanes (`BY_LANE`) or all (`SHARED`)."""
+        if self.mesh is None:
+            return SingleDeviceSharding(self.devices[0])
+        return NamedSharding(self.mesh, spec)
+
+    def placed(self, tree: Any, spec: PartitionSpec) -> Any:
+        """A tree's arrays on the devices, but for those that programs take from NumPy as fast."""
+        place = self.sharding(spec)
+        if self.own_memory or self.mesh is not None:
+            return jax.device_put(tree, place)
+
+        def stays(leaf: Any) -> bool:
+            is_there = isinstance(leaf, jax.Array) and leaf.sharding == place
+            return is_there or is_light(leaf)
+
+        return jax.tree.map(lambda leaf: leaf if stays(leaf) else jax.device_put(leaf, place), tree)
+
+    def fetched(self, tree: Any) -> Any:
+        """A tree's arrays on the host."""
+        # on a CPU, `jax.device_get` takes longer to ask for copies than it takes to look
+        return jax.device_get(tree) if self.own_memory else jax.tree.map(np.asarray, tree)
 
 
 def layout_of(

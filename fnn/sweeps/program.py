@@ -6,14 +6,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec, Sharding
 
-from fnn._core.jit_cache import Compiled, compiled
+from fnn._core.jit_cache import Compiled, compiled, remembered, settings
 from fnn._core.partition import Structure, merge
+from fnn._host.segments import Pace
 from fnn.networks.dense import Products
 from fnn.networks.mlp import MLP
 from fnn.networks.rewritten import Rewritten
 from fnn.sweeps.lanes_last.steps import is_small, scanned_lanes_last
+from fnn.sweeps.layout import BY_LANE, SHARED, Layout
 from fnn.sweeps.rows import over_lanes, with_keys, without_keys
 from fnn.training.control import materialized
 from fnn.training.epochs import Steps, epochs_from, has_ended, repacked, scanned
@@ -158,6 +161,70 @@ def compiler_options(*, own_memory: bool, one_core: bool) -> dict[str, Any]:
     if one_core:
         options["xla_cpu_multi_thread_eigen"] = False
     return options
+
+
+class CompiledProgram(NamedTuple):
+    """The program of a chunk, compiled."""
+
+    advance: Callable
+    """The function that advances it."""
+    bytes: int
+    """Its memory on a device."""
+    paces: dict[int, Pace]
+    """How fast it was, by the number of lanes."""
+
+
+def compiled_for(
+    program: Program, layout: Layout, numbers: list, like: FitState
+) -> CompiledProgram:
+    """The program that advances a chunk, compiled before it is called.
+
+    Threads that call it do not see the caller's settings, such as the precision of products. It is
+    remembered here, as JAX takes a millisecond to find what it has compiled before.
+
+    Args:
+      program: Its static arguments.
+      layout: The layout of the lanes.
+      numbers: Those of all lanes, as `Varied` has them, without typed keys.
+      like: The state of a lane, or its shapes, without typed keys.
+    """
+    leaves, structure = jax.tree.flatten((numbers, like))
+    swept = program.swept + (False,) * (len(leaves) - len(program.swept))  # `like` is of one lane
+    pairs = zip(leaves, swept, strict=True)
+    shapes = tuple([(leaf.shape[1:] if own else leaf.shape, leaf.dtype) for leaf, own in pairs])
+    compiled_now = functools.partial(_compiled_for, program, layout, structure, shapes)
+    return remembered((program, layout, structure, shapes, settings()), compiled_now)
+
+
+def _compiled_for(
+    program: Program, layout: Layout, structure: Any, shapes: tuple
+) -> CompiledProgram:
+    """`compiled_for`, by the shapes of one lane."""
+    numbers, like = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*one) for one in shapes])
+    by_lane, shared = layout.sharding(BY_LANE), layout.sharding(SHARED)
+
+    def placed(leaf: Any, place: Sharding) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+
+    def of_chunk(leaf: Any) -> jax.ShapeDtypeStruct:
+        return placed(jax.ShapeDtypeStruct((layout.chunk, *leaf.shape), leaf.dtype), by_lane)
+
+    def of_all(leaf: Any) -> jax.ShapeDtypeStruct:
+        return placed(leaf, shared)
+
+    pairs = zip(numbers, program.swept, strict=True)
+    traced = [jax.tree.map(of_chunk if own else of_all, part) for part, own in pairs]
+    arguments = program, "pack", traced, jax.tree.map(of_chunk, like)
+    jitted: Any = converted.of(*arguments)
+    packed = jitted.eval_shape(*arguments)
+    state = jax.tree.map(functools.partial(placed, place=by_lane), packed)
+    number = jax.ShapeDtypeStruct((), np.int32)
+    advance = advance_on(own_memory=layout.own_memory, one_core=layout.threads > 1)
+    arguments = program, traced, state, number, number
+    executable = advance.of(*arguments).lower(*arguments).compile()
+    memory, parts = executable.memory_analysis(), ("temp", "argument", "output")
+    size = sum(getattr(memory, f"{part}_size_in_bytes", 0) for part in parts)
+    return CompiledProgram(executable, size, {})
 
 
 def scanned_transposed(problem: Problem, *rest: Any) -> tuple[TrainState, tuple]:

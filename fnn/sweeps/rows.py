@@ -1,5 +1,6 @@
 """Rows of trees of arrays, a row per lane, gathered and scattered on the host or on a device."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn._core.array_cache import has_own_memory
+from fnn._core.array_cache import OncePerArray, has_own_memory
 from fnn._core.config import config, number, static
 from fnn._core.jit_cache import compiled
+
+_LIGHT_BYTES = 2**16
 
 
 @config
@@ -24,11 +27,19 @@ class KeyData:
 def to_host(tree: Any) -> Any:
     """The tree in NumPy arrays at JAX's precision, keys as `KeyData`."""
 
-    def moved(leaf: Any) -> np.ndarray:
+    def moved(leaf: Any) -> Any:
+        if is_key(leaf):
+            return KeyData(key_numbers(leaf), str(jax.random.key_impl(leaf)))
         array = np.asarray(leaf)
         return array.astype(jax.dtypes.canonicalize_dtype(array.dtype), copy=False)
 
-    return jax.tree.map(moved, without_keys(tree))
+    return jax.tree.map(moved, tree)
+
+
+@OncePerArray
+def key_numbers(keys: jax.Array) -> np.ndarray:
+    """The data of typed keys, on the host."""
+    return np.asarray(jax.random.key_data(keys))
 
 
 def plain(tree: Any) -> Any:
@@ -43,6 +54,13 @@ def from_host(tree: Any) -> Any:
     return with_keys(jax.device_put(tree))
 
 
+def is_light(leaf: Any) -> bool:
+    """Whether this is an array of NumPy so small that a compiled program takes it in less time than
+    `jax.device_put`, which does not copy large ones on a CPU.
+    """
+    return isinstance(leaf, np.ndarray) and leaf.nbytes <= _LIGHT_BYTES
+
+
 def without_keys(tree: Any) -> Any:
     """The tree with typed keys as `KeyData`."""
 
@@ -52,6 +70,20 @@ def without_keys(tree: Any) -> Any:
         return KeyData(jax.random.key_data(leaf), str(jax.random.key_impl(leaf)))
 
     return jax.tree.map(plain, tree)
+
+
+def shapes_without_keys(like: Any) -> Any:
+    """The shapes of `without_keys` of a tree: arrays as they are, `KeyData` of shapes."""
+
+    def plain(leaf: Any) -> Any:
+        return _key_shapes(leaf.shape, leaf.dtype) if is_key(leaf) else leaf
+
+    return jax.tree.map(plain, like)
+
+
+@functools.cache
+def _key_shapes(shape: tuple[int, ...], dtype: Any) -> KeyData:
+    return jax.eval_shape(without_keys, jax.ShapeDtypeStruct(shape, dtype))
 
 
 def with_keys(tree: Any) -> Any:
@@ -100,7 +132,7 @@ def write_rows(tree: Any, rows: np.ndarray, values: Any) -> None:
 
 
 def empty_rows(like: Any, rows: int) -> Any:
-    """Uninitialized rows with the shapes and dtypes of `like`, aligned to cache lines.
+    """Uninitialized rows with the shapes and dtypes of `like`, heavy ones aligned to cache lines.
 
     So aligned, JAX on a CPU takes an array without copying it.
     """
@@ -108,6 +140,8 @@ def empty_rows(like: Any, rows: int) -> Any:
     def empty(leaf: Any) -> np.ndarray:
         shape, dtype = (rows, *leaf.shape), np.dtype(leaf.dtype)
         size = math.prod(shape) * dtype.itemsize
+        if size <= _LIGHT_BYTES:
+            return np.empty(shape, dtype)
         memory = np.empty(size + 64, np.uint8)
         first = -memory.ctypes.data % 64
         return memory[first : first + size].view(dtype).reshape(shape)
@@ -135,7 +169,10 @@ def zero_rows(rows: int, like: Any) -> Any:
 
 def is_key(leaf: Any) -> bool:
     """Whether this is an array of typed keys."""
-    return jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key)
+    dtype: Any = getattr(leaf, "dtype", None)
+    if dtype is None or isinstance(dtype, np.dtype):  # which takes less time to find out
+        return False
+    return jnp.issubdtype(dtype, jax.dtypes.prng_key)
 
 
 def _is_key_data(node: Any) -> bool:

@@ -17,7 +17,7 @@ from fnn.networks.mlp import MLP
 from fnn.networks.units import centred
 from fnn.sweeps.columns import column_of, columns_of, is_lanes, marked, number_of_lanes, of_lane
 from fnn.sweeps.program import Varied
-from fnn.sweeps.rows import is_key, over_lanes, plain, rows_of, to_host, with_keys
+from fnn.sweeps.rows import is_key, key_numbers, over_lanes, plain, rows_of, to_host, with_keys
 from fnn.training.problem import Problem, checked_problem
 from fnn.training.state import FitState, checked_state, initial_state, own_order_key
 from fnn.training.step import TrainState
@@ -75,11 +75,12 @@ def checked_setup(  # noqa: D417, `sweep` describes the others
     Raises:
       ValueError, TypeError: As `sweep` says.
     """
-    columns = columns_of({what: marked(argument) for what, argument in arguments.items()})
+    marks = {what: marked(argument) for what, argument in arguments.items()}
+    columns = columns_of(marks)
     all_data = arguments["data"], arguments["validation"]
     net, (data, validation), shift = centred(arguments["net"], *all_data)
     shifted = {"net": net, "data": data, "validation": validation}
-    arguments = {what: marked(value) for what, value in {**arguments, **shifted}.items()}
+    arguments = marks | {what: marked(value) for what, value in shifted.items()}
     start = keys_of(function, key) if state is None else state
     if order_key is not None:
         order_key = keys_of(function, order_key)
@@ -229,7 +230,7 @@ def plain_values(values: Any) -> np.ndarray:
     if not is_key(values):
         return np.asarray(values)
     numbers: dict[bytes, int] = {}
-    rows = np.asarray(jax.random.key_data(values))
+    rows = key_numbers(values)
     return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in rows])
 
 

@@ -37,7 +37,7 @@ class Store:
     def write(self, lanes: np.ndarray, states: FitState) -> None:
         """Writes the states of these lanes, the first rows of a chunk."""
         if self._device is None:
-            write_rows(self._states, lanes, jax.device_get(states))
+            write_rows(self._states, lanes, states)
             return
         chunk = len(jax.tree.leaves(states)[0])
         if len(lanes) == chunk == self._size:  # all of them, which are in order

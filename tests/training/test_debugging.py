@@ -67,6 +67,17 @@ def test_with_data_on_the_device_a_transfer_guard_lets_everything_through(name, 
         assert run(name, key, **placed)
 
 
+@pytest.mark.usefixtures("one_or_all_devices")
+def test_with_a_transfer_guard_lanes_that_diverge_are_removed(key, placed):
+    net, loss, _, data = breaking(placed["data"])
+    rates = fnn.sgd(np.repeat([0.1, 3e38], 40))
+    options = {"key": key, "epochs": 20, "batch_size": 20, "stop": fnn.early_stopping(patience=99)}
+    with guarded():
+        runs = fnn.sweep(net, loss, rates, data, **options)
+    assert runs.epochs.tolist() == [20] * 40 + [runs.epochs[-1]] * 40
+    assert runs.epochs[-1] < 20
+
+
 @pytest.mark.skipif(not hasattr(jax, "debug_key_reuse"), reason="jax without debug_key_reuse")
 @pytest.mark.parametrize("name", ["fit", "train", "sweep"])
 def test_no_key_is_used_twice(name, placed):
