@@ -1,5 +1,6 @@
 """Which floating dtype to compute in."""
 
+import contextlib
 from typing import Any
 
 import jax
@@ -27,3 +28,11 @@ def wider(dtype: Any, other: Any) -> np.dtype:
     if bits[0] == bits[1]:
         return np.dtype(np.float32)
     return dtype if bits[0] > bits[1] else other
+
+
+def float64_enabled(enabled: bool) -> contextlib.AbstractContextManager:
+    """`jax.enable_x64`, which JAX had in another place before 0.8."""
+    enable: Any = getattr(jax, "enable_x64", None)
+    if enable is None:
+        enable = jax.experimental.enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+    return enable(enabled)

@@ -8,6 +8,7 @@ import collections
 import functools
 import gc
 import threading
+import weakref
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,43 @@ _PART = 4
 # programs at most, where the system does not count memory maps
 _MOST = 1024
 
-_kept: collections.OrderedDict[Hashable, Any] = collections.OrderedDict()
+_kept: collections.OrderedDict[Hashable, jax.stages.Wrapped] = collections.OrderedDict()
 _lock = threading.Lock()
 
 
-def remembered(key: Hashable, make: Callable[[], Any]) -> Any:
-    """A program that `make` returned for an equal key before, if it has not been evicted since."""
-    with _lock:
-        if key in _kept:
-            _kept.move_to_end(key)
-            return _kept[key]
-        _make_room()
-    made = make()
-    with _lock:
-        return _kept.setdefault(key, made)
+class Remembered:
+    """A cache of what depends on JAX's settings, too. `jax.clear_caches` empties it."""
+
+    def __init__(self, most: int):
+        """An empty cache, which forgets the oldest beyond so many."""
+        self._most = most
+        self._by_settings: Any = weakref.WeakKeyDictionary()
+
+    def __call__(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` returned for an equal key before, under the same settings."""
+        with _lock:
+            found = self._by_settings.setdefault(_settings(), collections.OrderedDict())
+            if key in found:
+                found.move_to_end(key)
+                return found[key]
+        made = make()  # which may take long, and remember something else
+        with _lock:
+            found[key] = made
+            if len(found) > self._most:
+                found.popitem(last=False)
+        return made
+
+
+@jax.jit
+def _probe() -> int:
+    return 0
+
+
+def _settings() -> Any:
+    """An object that is the same as long as JAX traces alike: with the same options and contexts in
+    this thread, until `jax.clear_caches`.
+    """
+    return _probe.trace().jaxpr.jaxpr
 
 
 class Compiled:
@@ -51,7 +75,13 @@ class Compiled:
         traced = [arg for index, arg in enumerate(args) if index not in self._static]
         leaves, structure = jax.tree.flatten(traced)
         shapes = tuple([getattr(leaf, "shape", ()) for leaf in leaves])
-        return remembered((self, static, structure, shapes), self._jitted)
+        key = self, static, structure, shapes
+        with _lock:
+            if key not in _kept:
+                _make_room()
+                _kept[key] = self._jitted()
+            _kept.move_to_end(key)
+            return _kept[key]
 
     def __call__(self, *args: Any) -> Any:
         """What the function returns, by its program for arguments like these."""
@@ -74,13 +104,6 @@ def compiled(*static_argnums: int, **options: Any) -> Callable[[Callable], Compi
       **options: More options of `jax.jit`.
     """
     return lambda function: Compiled(function, static_argnums, options)
-
-
-def settings() -> Hashable:
-    """All settings of JAX in this thread, by which what it traces and compiles may differ."""
-    values = jax.config.values
-    values.pop("jax_pjrt_client_create_options", None)  # of what has begun; may be a dict
-    return tuple(values.values())
 
 
 def memory_maps() -> int:

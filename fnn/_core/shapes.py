@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,14 +11,16 @@ import numpy as np
 from jax.core import Tracer
 
 from fnn._core.array_cache import OncePerArray
-from fnn._core.jit_cache import settings
+from fnn._core.jit_cache import Remembered
 from fnn._core.partition import Structure, merge, split
 from fnn._core.processes import is_elsewhere
 
 # values of larger arrays are not compared: to read them would take as long as to trace
 _LARGE = 2**20
-# questions remembered
+# answers remembered
 _MOST = 128
+
+_answers = Remembered(_MOST)
 
 
 def shapes_of(
@@ -41,21 +43,12 @@ def shapes_of(
     traced, structure = split(asker, abstract)
     values, rest = split(asker, known)
     unknown = [isinstance(v, Tracer) or is_elsewhere(v) for v in values]
+    call = functools.partial(_call, function, structure, known)
     if not remember or any(unknown) or any(np.size(value) > _LARGE for value in values):
-        call = functools.partial(_call, function, structure, known)
         return jax.eval_shape(call, traced)
     contents = rest, *map(_contents_once, values)
-    kinds = tuple([_kind(value) for value in traced])
-    answer = _answer(function, structure, kinds, contents, settings())
-    if not answer:
-        answer.append(jax.eval_shape(functools.partial(_call, function, structure, known), traced))
-    return answer[0]
-
-
-@functools.lru_cache(maxsize=_MOST)
-def _answer(*_question: Hashable) -> list:
-    """An empty list, which keeps the answer to a question."""
-    return []
+    question = function, structure, tuple([_kind(value) for value in traced]), contents
+    return _answers(question, lambda: jax.eval_shape(call, traced))
 
 
 def _call(function: Callable, structure: Structure, known: Sequence, traced: list) -> Any:

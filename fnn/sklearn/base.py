@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fnn._core import checks
+from fnn._core.dtypes import float64_enabled
 from fnn.networks.mlp import MLP, mlp
 from fnn.optimizers import Chain, adam, add_decayed_weights, chain, sgd
 from fnn.training.fit import Fit, fit
@@ -313,10 +314,7 @@ def _padded(data: tuple, rows: int) -> tuple:
 
 def precision(dtype: Any) -> contextlib.AbstractContextManager:
     """float64 where the data are float64, as in scikit-learn."""
-    enable: Any = getattr(jax, "enable_x64", None)
-    if enable is None:  # before jax 0.8
-        enable = jax.experimental.enable_x64  # pyright: ignore[reportAttributeAccessIssue]
-    return enable(dtype == np.float64)
+    return float64_enabled(dtype == np.float64)
 
 
 @jax.jit

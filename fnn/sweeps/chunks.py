@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from fnn._core.dtypes import float64_enabled
 from fnn._core.partition import host_numbers
 from fnn._host.segments import Pace
 from fnn.networks.deep import is_stacked, unstacked
@@ -89,6 +90,7 @@ class Runs:
         self.done = 0
         self._written = np.zeros(size, int)  # epochs of each lane's history
         self._first, self._epochs = 0, epochs
+        self._float64 = jax.config.jax_enable_x64  # threads do not see a context's
         self._chunks: list[_Chunk] = []
         pairs = zip(varied.traced, varied.swept, strict=True)
         # shared arrays are used where they are
@@ -202,16 +204,12 @@ class Runs:
     def advance(self, epochs: int, pool: Executor) -> int:
         """Runs this many more epochs and returns how many it were: fewer if all lanes stop."""
         first = self._first + self.done
-        left = iter(range(len(self._chunks)))  # of all threads, each number for one of them
 
-        def run_those_left() -> None:
-            for index in left:
+        def run(index: int) -> None:
+            with float64_enabled(self._float64):
                 self._run(index, first, epochs)
 
-        others = [pool.submit(run_those_left) for _ in range(self.threads - 1)]
-        run_those_left()
-        for other in others:
-            other.result()
+        list(pool.map(run, range(len(self._chunks))))
         there = [chunk.lanes for chunk in self._chunks]
         advanced = max((self.epoch[lanes].max() for lanes in there), default=first) - first
         self.done += int(advanced)
@@ -245,7 +243,7 @@ class Runs:
         lanes, traced, state = self._chunks[index]
         with host_numbers():
             if state is None:
-                state = self._converted("pack", traced, self._stored(lanes))
+                state = converted(self._program, "pack", traced, self._stored(lanes))
             last = np.int32(first + epochs)
             state, report = self._compiled.advance(traced, state, np.int32(first), last)
         report = self._layout.fetched(report)
@@ -269,7 +267,7 @@ class Runs:
         for lanes in self._in_chunks(np.flatnonzero(self.alive)):
             traced, state = self._traced(lanes), None
             if self._layout.resident:
-                state = self._converted("pack", traced, self._put(self._stored(lanes)))
+                state = converted(self._program, "pack", traced, self._put(self._stored(lanes)))
             self._chunks.append(_Chunk(lanes, traced, state))
 
     def _kept(self, chunk: _Chunk) -> _Chunk:
@@ -279,17 +277,13 @@ class Runs:
     def _to_store(self, chunk: _Chunk) -> _Chunk:
         """The chunk, with its state moved to the store."""
         if chunk.state is not None:
-            state = self._converted("unpack", chunk.traced, chunk.state)
+            state = converted(self._program, "unpack", chunk.traced, chunk.state)
             if is_stacked(state.train.params):
                 state = unstacked(state, axis=1)
             if not self._store.is_on_device:
                 state = self._layout.fetched(state)
             self._store.write(chunk.lanes, state)
         return chunk._replace(state=None)
-
-    def _converted(self, way: str, traced: list[Any], state: FitState) -> FitState:
-        with host_numbers():
-            return converted(self._program, way, traced, state)
 
     def _stored(self, lanes: np.ndarray) -> FitState:
         """The states of a chunk of these lanes, from the store."""

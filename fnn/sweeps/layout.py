@@ -10,7 +10,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDev
 
 from fnn._core.array_cache import has_own_memory
 from fnn._core.devices import chosen_device, devices_here
-from fnn.sweeps.rows import is_light
 
 # On a CPU the states of a chunk take at most this many bytes, which caches hold well (measured in
 # `bench/README.md`), and beyond this many lanes a step of a small network gets slower.
@@ -63,16 +62,8 @@ class Layout(NamedTuple):
         return NamedSharding(self.mesh, spec)
 
     def placed(self, tree: Any, spec: PartitionSpec) -> Any:
-        """A tree's arrays on the devices, but for those that programs take from NumPy as fast."""
-        place = self.sharding(spec)
-        if self.own_memory or self.mesh is not None:
-            return jax.device_put(tree, place)
-
-        def stays(leaf: Any) -> bool:
-            is_there = isinstance(leaf, jax.Array) and leaf.sharding == place
-            return is_there or is_light(leaf)
-
-        return jax.tree.map(lambda leaf: leaf if stays(leaf) else jax.device_put(leaf, place), tree)
+        """A tree's arrays on the devices."""
+        return jax.device_put(tree, self.sharding(spec))
 
     def fetched(self, tree: Any) -> Any:
         """A tree's arrays on the host."""

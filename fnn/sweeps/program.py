@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec, Sharding
+from jax.sharding import Mesh, Sharding
 
-from fnn._core.jit_cache import Compiled, compiled, remembered, settings
+from fnn._core.jit_cache import Compiled, Remembered, compiled
 from fnn._core.partition import Structure, merge
 from fnn._host.segments import Pace
 from fnn.networks.dense import Products
@@ -163,6 +163,10 @@ def compiler_options(*, own_memory: bool, one_core: bool) -> dict[str, Any]:
     return options
 
 
+# more would hold too many memory maps, see `jit_cache`
+_programs = Remembered(64)
+
+
 class CompiledProgram(NamedTuple):
     """The program of a chunk, compiled."""
 
@@ -179,8 +183,8 @@ def compiled_for(
 ) -> CompiledProgram:
     """The program that advances a chunk, compiled before it is called.
 
-    Threads that call it do not see the caller's settings, such as the precision of products. It is
-    remembered here, as JAX takes a millisecond to find what it has compiled before.
+    The threads that call it do not see the caller's settings, such as the precision of products.
+    JAX takes a millisecond to find what it has compiled before, and so it is remembered.
 
     Args:
       program: Its static arguments.
@@ -192,32 +196,32 @@ def compiled_for(
     swept = program.swept + (False,) * (len(leaves) - len(program.swept))  # `like` is of one lane
     pairs = zip(leaves, swept, strict=True)
     shapes = tuple([(leaf.shape[1:] if own else leaf.shape, leaf.dtype) for leaf, own in pairs])
-    compiled_now = functools.partial(_compiled_for, program, layout, structure, shapes)
-    return remembered((program, layout, structure, shapes, settings()), compiled_now)
+    key = program, layout, structure, shapes
+    return _programs(key, lambda: _compiled_for(*key))
 
 
 def _compiled_for(
     program: Program, layout: Layout, structure: Any, shapes: tuple
 ) -> CompiledProgram:
-    """`compiled_for`, by the shapes of one lane."""
+    """`compiled_for`, by the shapes of one lane's own numbers, of shared ones and of a state."""
     numbers, like = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*one) for one in shapes])
     by_lane, shared = layout.sharding(BY_LANE), layout.sharding(SHARED)
 
-    def placed(leaf: Any, place: Sharding) -> jax.ShapeDtypeStruct:
+    def lying(leaf: Any, place: Sharding) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
 
     def of_chunk(leaf: Any) -> jax.ShapeDtypeStruct:
-        return placed(jax.ShapeDtypeStruct((layout.chunk, *leaf.shape), leaf.dtype), by_lane)
+        return lying(jax.ShapeDtypeStruct((layout.chunk, *leaf.shape), leaf.dtype), by_lane)
 
     def of_all(leaf: Any) -> jax.ShapeDtypeStruct:
-        return placed(leaf, shared)
+        return lying(leaf, shared)
 
     pairs = zip(numbers, program.swept, strict=True)
     traced = [jax.tree.map(of_chunk if own else of_all, part) for part, own in pairs]
     arguments = program, "pack", traced, jax.tree.map(of_chunk, like)
     jitted: Any = converted.of(*arguments)
     packed = jitted.eval_shape(*arguments)
-    state = jax.tree.map(functools.partial(placed, place=by_lane), packed)
+    state = jax.tree.map(functools.partial(lying, place=by_lane), packed)
     number = jax.ShapeDtypeStruct((), np.int32)
     advance = advance_on(own_memory=layout.own_memory, one_core=layout.threads > 1)
     arguments = program, traced, state, number, number
@@ -263,11 +267,10 @@ def _for_lanes(program: Program, function: Callable, *axes: int | None) -> Calla
     if program.mesh is None:
         return mapped
     specs = jax.tree.map(
-        lambda axis: PartitionSpec() if axis is None else PartitionSpec("lanes"),
+        lambda axis: SHARED if axis is None else BY_LANE,
         all_axes,
         is_leaf=lambda axis: axis is None,
     )
-    lanes = PartitionSpec("lanes")
     return jax.shard_map(
-        mapped, mesh=program.mesh, in_specs=specs, out_specs=lanes, check_vma=False
+        mapped, mesh=program.mesh, in_specs=specs, out_specs=BY_LANE, check_vma=False
     )

@@ -13,8 +13,6 @@ from fnn._core.array_cache import OncePerArray, has_own_memory
 from fnn._core.config import config, number, static
 from fnn._core.jit_cache import compiled
 
-_LIGHT_BYTES = 2**16
-
 
 @config
 class KeyData:
@@ -52,13 +50,6 @@ def plain(tree: Any) -> Any:
 def from_host(tree: Any) -> Any:
     """The tree on the default device, keys typed again."""
     return with_keys(jax.device_put(tree))
-
-
-def is_light(leaf: Any) -> bool:
-    """Whether this is an array of NumPy so small that a compiled program takes it in less time than
-    `jax.device_put`, which does not copy large ones on a CPU.
-    """
-    return isinstance(leaf, np.ndarray) and leaf.nbytes <= _LIGHT_BYTES
 
 
 def without_keys(tree: Any) -> Any:
@@ -132,7 +123,7 @@ def write_rows(tree: Any, rows: np.ndarray, values: Any) -> None:
 
 
 def empty_rows(like: Any, rows: int) -> Any:
-    """Uninitialized rows with the shapes and dtypes of `like`, heavy ones aligned to cache lines.
+    """Uninitialized rows with the shapes and dtypes of `like`, aligned to cache lines.
 
     So aligned, JAX on a CPU takes an array without copying it.
     """
@@ -140,8 +131,6 @@ def empty_rows(like: Any, rows: int) -> Any:
     def empty(leaf: Any) -> np.ndarray:
         shape, dtype = (rows, *leaf.shape), np.dtype(leaf.dtype)
         size = math.prod(shape) * dtype.itemsize
-        if size <= _LIGHT_BYTES:
-            return np.empty(shape, dtype)
         memory = np.empty(size + 64, np.uint8)
         first = -memory.ctypes.data % 64
         return memory[first : first + size].view(dtype).reshape(shape)

@@ -2,13 +2,11 @@
 
 import pytest
 
-from fnn._core import jit_cache
-from fnn.sweeps.program import CompiledProgram
+from fnn._core.jit_cache import Remembered
+from fnn.sweeps import program
 
 
 @pytest.fixture
-def no_pace_known():
+def no_pace_known(monkeypatch):
     """As if nothing had been swept before: the first call is one epoch."""
-    for kept in jit_cache._kept.values():
-        if isinstance(kept, CompiledProgram):
-            kept.paces.clear()
+    monkeypatch.setattr(program, "_programs", Remembered(1))

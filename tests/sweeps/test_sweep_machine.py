@@ -17,8 +17,9 @@ from small_sweeps import EIGHT, LAST, RATES, X, assert_same_bits, eight, single,
 
 import fnn
 from fnn._core.devices import assumed
+from fnn._core.dtypes import float64_enabled
 from fnn._host import segments
-from fnn.sweeps import chunks, program, store
+from fnn.sweeps import chunks, layout, program, store
 from fnn.sweeps import rows as rows_of_lanes
 from fnn.sweeps.layout import Layout, layout_of, within_memory
 from fnn.training.epochs import scanned
@@ -281,6 +282,27 @@ def test_what_stays_on_a_device_is_saved_and_continued(as_on_an_accelerator, tmp
     in_one_go = sweep(optimizer=fnn.sgd(STEP_SIZES[:-1]), epochs=6, at_once=4)
     assert_same_bits(resumed.state, in_one_go.state)
     assert_same_bits(resumed.history, in_one_go.history)
+
+
+@pytest.mark.usefixtures("one_or_all_devices")
+@pytest.mark.parametrize("resident", [False, True])
+def test_threads_compute_in_the_precision_of_the_caller_s_context(monkeypatch, resident):
+    monkeypatch.setattr(layout, "_RESIDENT_BYTES", 2**28 * resident)
+    with float64_enabled(True):
+        runs = sweep(optimizer=fnn.adam(RATES), at_once=1)
+    assert {leaf.dtype for leaf in jax.tree.leaves(runs.params)} == {np.dtype(np.float64)}
+
+
+def test_clear_caches_has_a_sweep_traced_again():
+    factor = 1.0
+
+    def loss(outputs, targets):
+        return factor * fnn.squared_error(outputs, targets)
+
+    before = sweep(loss=loss, optimizer=fnn.adam(RATES)).history["loss"]
+    factor = 10.0
+    jax.clear_caches()
+    assert (sweep(loss=loss, optimizer=fnn.adam(RATES)).history["loss"] > 5 * before)[:, 0].all()
 
 
 def test_another_precision_of_products_is_another_program(monkeypatch):
