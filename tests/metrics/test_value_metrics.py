@@ -115,3 +115,9 @@ def test_values_of_one_dimension_are_measured_in_float64(x64):
 def test_a_row_is_no_column_of_values(metric):
     with pytest.raises(ValueError, match=r"\(3,\) or \(3, 1\); got shape \(1, 3\)"):
         metric(np.ones(3), np.ones((1, 3)))
+
+
+def test_the_slope_of_a_root_is_0_where_there_is_no_error():
+    slope = jax.grad(lambda outputs: metrics.root_mean_squared_error(outputs, [1, 2, 3]))
+    np.testing.assert_array_equal(slope(jnp.float32([1, 2, 3])), np.zeros(3))
+    np.testing.assert_allclose(slope(jnp.float32([2.0, 2.0, 3.0])), [3**-0.5, 0, 0], rtol=1e-6)
