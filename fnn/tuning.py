@@ -49,18 +49,21 @@ def tune(
     Source: Akiba et al. 2019, arXiv:1907.10902 (Optuna; ask and tell).
     """
     try:
+        from optuna.distributions import BaseDistribution
         from optuna.study import StudyDirection
         from optuna.trial import TrialState
     except ImportError:
         rule = "it needs Optuna, to be had with: pip install 'fnn[tuning]'"
         raise ImportError(f"tune: {rule}") from None
-    _check(study, distributions, run)
+    _check(study, distributions, run, BaseDistribution)
     batches = checks.count("tune", "batches", batches)
     lanes = checks.count("tune", "lanes", lanes)
     best, best_value = None, np.inf
     for _ in range(batches):
-        trials = [study.ask(dict(distributions)) for _ in range(lanes)]
+        trials: list[Any] = []
         try:
+            while len(trials) < lanes:
+                trials.append(study.ask(dict(distributions)))
             settings = {
                 name: _column([trial.params[name] for trial in trials]) for name in distributions
             }
@@ -98,7 +101,7 @@ def _column(values: list) -> np.ndarray:
     return np.array(values, object) if changed else column
 
 
-def _check(study: Any, distributions: Any, run: Any) -> None:
+def _check(study: Any, distributions: Any, run: Any, distribution: type) -> None:
     rule = "study must be an Optuna study, with ask and tell"
     is_study = all(callable(getattr(study, name, None)) for name in ("ask", "tell"))
     checks.require(is_study, "tune", rule, type(study).__name__, TypeError)
@@ -106,7 +109,8 @@ def _check(study: Any, distributions: Any, run: Any) -> None:
     checks.require(len(study.directions) == 1, "tune", rule, len(study.directions))
     rule = "distributions must be a dict of Optuna's distributions by name, at least one"
     is_dict = isinstance(distributions, Mapping) and len(distributions) > 0
-    checks.require(is_dict, "tune", rule, repr(distributions), TypeError)
+    fits = is_dict and all(isinstance(one, distribution) for one in distributions.values())
+    checks.require(fits, "tune", rule, repr(distributions), TypeError)
     rule = "run must be a function of the settings"
     checks.require(callable(run), "tune", rule, repr(run), TypeError)
 

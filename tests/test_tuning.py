@@ -116,6 +116,15 @@ def test_trials_do_not_stay_open_where_a_run_raises():
     assert [trial.state for trial in known.trials] == [FAIL] * 3
 
 
+def test_trials_do_not_stay_open_where_one_cannot_be_asked_for(monkeypatch):
+    known = study()
+    asks = iter([known.ask] * 2)
+    monkeypatch.setattr(known, "ask", lambda of: next(asks)(of))
+    with pytest.raises(StopIteration):
+        tune(known, RATES, run, batches=1, lanes=3)
+    assert [trial.state for trial in known.trials] == [FAIL] * 2
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "match"),
     [
@@ -126,6 +135,7 @@ def test_trials_do_not_stay_open_where_a_run_raises():
             "study must have one objective; got 2",
         ),
         ({"distributions": {}}, TypeError, "distributions must be a dict"),
+        ({"distributions": {"rate": (0.1, 1)}}, TypeError, "must be a dict of Optuna's distrib"),
         ({"run": 3}, TypeError, "run must be a function"),
         ({"run": lambda settings: 3}, TypeError, "run must return a Sweep; got int"),
         ({"run": lambda s: run({"rate": s["rate"][:1]})}, ValueError, "a lane for each of the 2"),
