@@ -19,7 +19,7 @@ from fnn.cross_validation.folds import (
     whole_data,
 )
 from fnn.cross_validation.lanes import Keys, Rows, labels_of_lanes, repeated
-from fnn.cross_validation.result import CrossValidation, held_out_scores
+from fnn.cross_validation.result import CrossValidation, held_out_scores, signed_means
 from fnn.cross_validation.scaling import fitted_by_fold, fitted_to
 from fnn.networks.suitable import unwrapped
 from fnn.networks.units import centred, origin_of
@@ -105,7 +105,7 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
       groups: Labels `(rows,)`: rows of one group are in one fold.
       allow_incomplete: Whether given folds may hold rows out never or more than once.
       score: What settings are compared by: "loss" or the name of a metric. None: "loss".
-      refit: Whether the best setting is then trained on all rows.
+      refit: Whether the best setting, if there is one, is then trained on all rows.
       validation: What watches a run: the share in (0, 1) of the fold's training rows, or their
         number, that are taken for it; "held_out" for the held-out rows, after which the scores
         are no longer honest; or None: 0.2 with `stop` or `halving`, else no validation data.
@@ -198,6 +198,8 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
         score = "loss" if score is None else score
         rule = f"score must be 'loss' or one of metrics: {', '.join(metrics or {})}"
         checks.require(f"validation_{score}" in judged.metrics, name, rule, repr(score))
+        shape = dict(judged.plan.records)[f"validation_{score}"].shape
+        checks.require(shape == (), name, f"score {score!r} must be one number", f"shape {shape}")
         sign = own_sign(f"validation_{score}", judged.metrics[f"validation_{score}"])
         if sign is None:
             rule = "score must say which is better (a metric of one's own does not)"
@@ -235,6 +237,8 @@ def cross_validate(  # noqa: D417, `sweep` describes the others
         net=of_lane(given["net"], 0),
         refit=None,
     )
+    if np.isnan(signed_means(result)).all():  # no setting is the best; why, the result shows
+        return result
     if settings > 1:
         result = dataclasses.replace(result, net=of_lane(given["net"], result.best_setting))
     if not refit or not lanes.finished.all():

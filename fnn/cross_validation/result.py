@@ -47,9 +47,11 @@ class CrossValidation(Sweep):
     held_out: Varied = dataclasses.field(repr=False)
     """The lanes' networks and the rows that each holds out."""
     net: Network
-    """The network of the best setting, its scalers fitted to all rows."""
+    """The network of the best setting (the first, if there is none), its scalers fitted to all
+    rows."""
     refit: Fit | None = dataclasses.field(repr=False)
-    """The best setting, trained on all rows; None without `refit=True`."""
+    """The best setting, trained on all rows; None without `refit=True`, after an interruption, or
+    where no setting is the best."""
 
     @property
     def settings(self) -> int:
@@ -60,18 +62,15 @@ class CrossValidation(Sweep):
     def best_setting(self) -> int:
         """The setting with the best mean score, a row of `summary()`.
 
-        Settings with a diverged fold, or ended by halving, come last.
-        """
-        means = self._signed_means()
-        rule = "a setting must have a score in each fold"
-        checks.require(not np.isnan(means).all(), "cross_validate", rule, "diverged lanes in all")
-        return int(np.nanargmin(means))
+        Settings with a fold that diverged or has no score, or ended by halving, come last.
 
-    def _signed_means(self) -> np.ndarray:
-        """By setting, lowest is best; NaN where a fold has diverged or was ended by halving."""
-        whole = (np.asarray(self.diverged_at) < 0) & (self.dropped_at < 0)
-        score = np.where(whole, self.scores[self.score], np.nan)
-        return self.sign * score.reshape(self.settings, -1).mean(axis=1)
+        Raises:
+          ValueError: There are no others.
+        """
+        means = signed_means(self)
+        rule = "a setting must have a score in each fold, and no fold that diverged"
+        checks.require(not np.isnan(means).all(), "best_setting", rule, "none such")
+        return int(np.nanargmin(means))
 
     def best(self, monitor: str | None = None) -> Fit:
         """The run of the best setting on all rows.
@@ -79,12 +78,13 @@ class CrossValidation(Sweep):
         Args:
           monitor: Must be None: settings are compared by `score`.
         Raises:
-          ValueError: `refit=True` was not given, or `monitor` is not None.
+          ValueError: There is no such run (see `refit`), or `monitor` is not None.
         """
         rule = f"monitor must be None: settings are compared by {self.score!r}"
         checks.require(monitor is None, "best", rule, repr(monitor))
         if self.refit is None:
-            raise ValueError("best: cross_validate must have refit=True; got no run on all rows")
+            rule = "cross_validate must have refit=True, an end, and a best setting"
+            raise ValueError(f"best: {rule}; got no run on all rows")
         return self.refit
 
     def table(self) -> Table:
@@ -120,7 +120,7 @@ class CrossValidation(Sweep):
     def _best_rows(self) -> Table:
         """Some rows of `summary`, the best setting first."""
         table = self.summary()
-        order = np.argsort(self._signed_means(), kind="stable")[:_SHOWN]
+        order = np.argsort(signed_means(self), kind="stable")[:_SHOWN]
         return Table({"setting": order} | {name: values[order] for name, values in table.items()})
 
     def out_of_fold(self, setting: int | None = None, repeat: int = 0) -> np.ndarray:
@@ -157,6 +157,16 @@ class CrossValidation(Sweep):
         times = np.where(times == 0, np.nan, times).astype(outputs.dtype)
         found, origin = total / np.expand_dims(times, tuple(range(1, total.ndim))), origin_of(net)
         return found if origin is None else found + np.asarray(origin, np.float64)
+
+
+def signed_means(cv: CrossValidation) -> np.ndarray:
+    """The mean score of each setting, lowest is best.
+
+    NaN where a fold has diverged, was ended by halving, or has no score.
+    """
+    whole = (np.asarray(cv.diverged_at) < 0) & (cv.dropped_at < 0)
+    score = np.where(whole, cv.scores[cv.score], np.nan)
+    return cv.sign * score.reshape(cv.settings, -1).mean(axis=1)
 
 
 def held_out_scores(varied: Varied, params: Params, lanes: int) -> dict[str, np.ndarray]:

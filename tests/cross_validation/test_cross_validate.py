@@ -166,6 +166,27 @@ def test_the_best_setting_is_trained_on_all_rows(x64):
         dataclasses.replace(plain, refit=None).best()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": fnn.sgd(np.array([1e30, 1e32]))},
+        {"folds": "leave_one_out", "metrics": {"r2": fnn.r2}, "score": "r2"},
+    ],
+)
+def test_where_no_setting_is_the_best_there_is_still_a_result(options):
+    x = X[:6]
+    cv = fnn.cross_validate(
+        fnn.mlp((3, 1)), fnn.squared_error, data=(x, x[:, 0]), key=jax.random.key(0), epochs=4,
+        refit=True, progress=False, **{"optimizer": fnn.sgd(RATES), "folds": 2, **options},
+    )  # fmt: skip
+    assert cv.refit is None
+    assert repr(cv).splitlines()[2].split()[2:5] == ["0", str(len(cv) // 2), "nan"]
+    with pytest.raises(ValueError, match="best_setting: a setting must have a score in each fold"):
+        cv.best_setting  # noqa: B018
+    with pytest.raises(ValueError, match=r"best: .*a best setting; got no run on all rows"):
+        cv.best()
+
+
 FOUR = fnn.adam(np.array([0.001, 0.003, 0.03, 0.1]))
 
 
@@ -245,6 +266,10 @@ def test_given_folds_that_hold_rows_out_twice_or_never():
     ("options", "message"),
     [
         ({"score": "f1"}, "score must be 'loss' or one of metrics: ; got 'f1'"),
+        (
+            {"metrics": {"f1": functools.partial(fnn.f1, average=None)}, "score": "f1"},
+            r"score 'f1' must be one number; got shape \(3,\)",
+        ),
         ({"folds": [(np.arange(5), np.arange(5, 30))]}, "in one fold"),
         ({"validation": "test"}, "validation must be a share of the rows"),
         ({"validation": 1.5}, r"validation must be a share in \(0, 1\)"),
