@@ -46,16 +46,16 @@ def heat_map(
     ['0.5', '0.75']
     """
     name = "heat_map"
-    columns = [np.asarray(table[column], float) for column in (x, y, value)]
-    one_length = {column.shape for column in columns} == {(len(columns[0]),)}
+    shown = [x, y, value] if error is None or error not in table else [x, y, value, error]
+    columns = [_numbers(table, column) for column in shown]
+    one_length = {column.shape for column in columns} == {(columns[0].size,)}
     rule = "columns must hold one number per setting"
     checks.require(one_length, name, rule, [column.shape for column in columns])
     xs, ys = (np.unique(column, return_inverse=True) for column in columns[:2])
     places = list(zip(ys[1].tolist(), xs[1].tolist(), strict=True))
     once = len(set(places)) == len(places)
     checks.require(once, name, f"there must be one row for each {x} and {y}", "several")
-    none = np.full(len(places), np.nan)
-    errors = none if error is None or error not in table else np.asarray(table[error], float)
+    errors = columns[3] if len(columns) > 3 else np.full(len(places), np.nan)
 
     across, up = len(xs[0]), len(ys[0])
     ax = axes_or_new(name, ax, (1.6 + 0.95 * across, 1.2 + 0.5 * up))
@@ -70,7 +70,18 @@ def heat_map(
             ax.text(column, row, text, ha="center", va="center", color=ink, fontsize="small")
     ax.set_xticks(range(across), [f"{number:g}" for number in xs[0]])
     ax.set_yticks(range(up), [f"{number:g}" for number in ys[0]])
-    ax.set(xlabel=x, ylabel=y)
+    # names are data, in which $ is a dollar
+    ax.set_xlabel(x, parse_math=False)
+    ax.set_ylabel(y, parse_math=False)
     ax.tick_params(length=0)
-    ax.figure.colorbar(image, ax=ax, label=value)
+    ax.figure.colorbar(image, ax=ax).set_label(value, parse_math=False)
     return ax
+
+
+def _numbers(table: Mapping[str, Any], name: str) -> np.ndarray:
+    column = np.asarray(table[name])
+    try:
+        return column.astype(float)
+    except (TypeError, ValueError):
+        rule = f"column {name!r} must hold numbers"
+        raise TypeError(f"heat_map: {rule}; got {column.dtype}") from None

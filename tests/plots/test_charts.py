@@ -259,3 +259,7 @@ def test_what_a_heat_map_cannot_show_is_told():
         plots.heat_map({**GRID, "rate": np.zeros((5, 2))}, "rate", "decay")
     with pytest.raises(KeyError):
         plots.heat_map(GRID, "rate", "momentum")
+    with pytest.raises(TypeError, match="heat_map: column 'rate' must hold numbers; got <U"):
+        plots.heat_map({**GRID, "rate": list("abcde")}, "rate", "decay")
+    with pytest.raises(ValueError, match="one number per setting"):
+        plots.heat_map({**GRID, "standard_error": [0.1]}, "rate", "decay")
