@@ -9,7 +9,15 @@ import numpy as np
 from fnn._core import checks
 from fnn.activations import sigmoid
 from fnn.networks.suitable import ends_in
-from fnn.plots.common import axes_or_new, line_colours, numbers, on_dark, paper, text_colour
+from fnn.plots.common import (
+    add_legend,
+    axes_or_new,
+    line_colours,
+    numbers,
+    on_dark,
+    paper,
+    text_colour,
+)
 from fnn.types import Network, Params
 
 if TYPE_CHECKING:
@@ -85,22 +93,21 @@ def decision_boundary(
     classes = scores.shape[1]
     rule = f"y must be labels in [0, {classes}), of the classes that have scores"
     checks.require(y.min() >= 0 and y.max() < classes, name, rule, f"{y.min()} to {y.max()}")
+    labels = [str(one) for one in (range(classes) if names is None else names)]
     rule = f"names must be {classes}, one a class"
-    fits = names is None or len(names) == classes
-    checks.require(fits, name, rule, f"{len(names or ())} names")
+    checks.require(len(labels) == classes, name, rule, f"{len(labels)} names")
 
     palette = [*line_colours(ax), *(_MORE_ON_DARK if on_dark(ax) else _MORE_ON_LIGHT)]
     for index in range(classes):
         colour, marker = palette[index % len(palette)], _MARKERS[index % len(_MARKERS)]
         lead = scores[:, index] - np.delete(scores, index, axis=1).max(axis=1)
         _draw_region(ax, across, up, lead.reshape(resolution, resolution), colour)
-        label = str(index if names is None else names[index])
-        ax.scatter(*x[y == index].T, s=22, color=colour, marker=marker, label=label,
+        ax.scatter(*x[y == index].T, s=22, color=colour, marker=marker, label=labels[index],
                    edgecolors=[tuple(paper(ax))], linewidths=0.6, zorder=3)  # fmt: skip
     ax.set(xlim=across[[0, -1]], ylim=up[[0, -1]])
     ax.grid(False)
     if names is not None:
-        ax.legend()
+        add_legend(ax)
     return ax
 
 

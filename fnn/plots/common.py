@@ -38,6 +38,12 @@ def axes_or_new(function: str, ax: "Axes | None", size: tuple[float, float]) -> 
     return new_figure(function, size).subplots() if ax is None else ax
 
 
+def add_legend(ax: "Axes", **options: Any) -> None:
+    """A legend of names that are data, in which $ is a dollar and begins no formula."""
+    for text in ax.legend(**options).get_texts():
+        text.set_parse_math(False)
+
+
 def text_colour(ax: "Axes") -> Any:
     """The colour of text beside these axes."""
     return ax.xaxis.label.get_color()

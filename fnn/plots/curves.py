@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fnn._core import checks
-from fnn.plots.common import axes_or_new, line_colours, numbers, text_colour
+from fnn.plots.common import add_legend, axes_or_new, line_colours, numbers, text_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +66,7 @@ def learning_curves(
     ax.set(xlabel="epoch", ylabel="loss")
     handles = ax.get_legend_handles_labels()[0] + _draw_on_the_right(ax, others, marker)
     # losses end at the bottom right, and what rises at the top right
-    ax.legend(handles=handles, loc="center right" if others else "best")
+    add_legend(ax, handles=handles, loc="center right" if others else "best")
     return ax
 
 
@@ -107,7 +107,7 @@ def _draw_on_the_right(ax: "Axes", curves: Mapping[str, Any], marker: str | None
         label = key.replace("_", " ")
         lines += right.plot(values, color=colour, linestyle=dashes, label=label, marker=marker)
     if len(curves) == 1:
-        right.set_ylabel(next(iter(curves)).replace("_", " "))
+        right.set_ylabel(next(iter(curves)).replace("_", " "), parse_math=False)
     right.grid(False)
     # below the losses, so that the legend lies above all lines
     right.patch.set(visible=True, facecolor=ax.get_facecolor())

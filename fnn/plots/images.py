@@ -58,7 +58,7 @@ def image_grid(
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, image, title in zip(grid, images, titles, strict=False):
         ax.imshow(image, cmap=None if coloured else _ink_on_paper(ax), vmin=0, vmax=high or 1)
-        ax.set_title(title, fontsize="medium")
+        ax.set_title(title, fontsize="medium", parse_math=False)  # $ is a dollar
         ax.set(xticks=[], yticks=[])
         ax.grid(False)
     for ax in grid[len(images) :]:

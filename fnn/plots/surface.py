@@ -9,14 +9,15 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from fnn._core import checks
-from fnn.plots.common import axes_or_new, line_colours, numbers, paper, text_colour
+from fnn.plots.common import add_legend, axes_or_new, line_colours, numbers, paper, text_colour
 from fnn.types import Params
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _RINGS = 14
-_MARKERS = "os^D"
+# not as many as colours, so that paths of one colour differ here
+_MARKERS = "os^Dv"
 
 
 def loss_surface(
@@ -178,7 +179,7 @@ def _draw_ways(ax: "Axes", ways: Mapping[str, np.ndarray]) -> None:
     for index, (label, way) in enumerate(ways.items()):
         style: dict[str, Any] = {
             "color": line_colours(ax)[index % 4],
-            "marker": _MARKERS[index % 4],
+            "marker": _MARKERS[index % len(_MARKERS)],
         }
         # a rim of paper, then the steps; where they end lies above the lines of all
         ax.plot(*way.T, color=back, linewidth=3.5)
@@ -186,4 +187,4 @@ def _draw_ways(ax: "Axes", ways: Mapping[str, np.ndarray]) -> None:
         ax.plot(*way[0], **style, markersize=8, markerfacecolor=back, zorder=3)
         ax.plot(*way[-1], **style, markersize=8, markeredgecolor=back, zorder=4, label=label)
     if ways:
-        ax.legend()
+        add_legend(ax)

@@ -80,6 +80,14 @@ def test_a_class_that_is_never_said_has_points_and_no_region():
     assert len(ax.get_legend().get_texts()) == 2
 
 
+def test_names_may_be_an_array():
+    names = np.array(["no", "yes"])
+    ax = plots.decision_boundary(
+        lambda _, x: x[:, 0] - 0.5, None, POINTS, LABELS, names=names, resolution=5
+    )
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["no", "yes"]
+
+
 def test_no_two_of_many_classes_look_alike():
     classes = np.arange(40)
     points = np.stack([classes, classes % 7], axis=1)
@@ -132,6 +140,13 @@ def ways(ax):
         end.get_label(): np.stack(line.get_data(), axis=1)
         for line, end in zip(lines[1::4], lines[3::4], strict=True)
     }
+
+
+def test_no_two_of_many_paths_look_alike():
+    paths = {str(number): np.eye(2) * (number + 1) for number in range(20)}
+    ax = plots.loss_surface(wide_bowl, np.zeros(2), paths=paths, resolution=3)
+    ends = [line for line in ax.get_lines() if line.get_label() in paths]
+    assert len({(line.get_color(), line.get_marker()) for line in ends}) == len(ends) == 20
 
 
 def test_two_parameters_are_the_axes_of_the_surface():

@@ -11,6 +11,7 @@ from drawn import ACCURACY, DRAWN, HISTORY, IMAGES, MATRIX, pixels
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from fnn import plots
 
@@ -87,3 +88,26 @@ def test_a_missing_matplotlib_is_told_with_the_extra_that_brings_it(draw, monkey
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"needs matplotlib.*pip install 'fnn\[plots\]'"):
         draw()
+
+
+NAME = r"$\none$"
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.learning_curves({"loss": [2.0, 1.0], NAME: [0.0, 1.0]}),
+        lambda: plots.heat_map({NAME: [1, 2], "mean": [1, 2]}, NAME, NAME, value=NAME),
+        lambda: plots.image_grid(np.eye(3)[None], [NAME]).axes[0],
+        lambda: plots.decision_boundary(
+            lambda _, x: x[:, 0], None, [[-1, 0], [1, 0]], [0, 1], names=[NAME, "$"]
+        ),
+        lambda: plots.loss_surface(
+            lambda w: w @ w, np.zeros(2), paths={NAME: np.eye(2)}, resolution=3
+        ),
+    ],
+)
+def test_a_dollar_begins_no_formula(draw):
+    figure = draw().figure
+    pixels(figure)  # which fails for a formula that is none
+    assert any(text.get_text() == NAME for text in figure.findobj(Text))
