@@ -121,7 +121,10 @@ def _arguments(varied: Varied, numbers: list[Any]) -> dict[str, Any]:
 def _described(part: Sweep) -> dict[str, Any]:
     """What is static in a sweep, by path, and the code of functions."""
     arguments = _arguments(part.varied, [0] * len(part.varied.traced))
-    arguments |= vars(part.problem.plan)
+    plan = dict(vars(part.problem.plan))
+    arguments["mode"] = plan.pop("sign")
+    arguments["history (names, shapes or dtypes)"] = str(plan.pop("records"))
+    arguments |= plan
     return fingerprint(**arguments) | codes(**arguments)
 
 

@@ -270,6 +270,13 @@ def scaled(x):
     return two(net=fnn.mlp((3, 2), inputs=fnn.standard_scaler(x)), data=(x, DATA[1]))
 
 
+def in_64_bits():
+    jax.config.update("jax_enable_x64", True)
+    runs = two()
+    jax.config.update("jax_enable_x64", False)
+    return runs
+
+
 MISTAKES = {
     "none": (list, ValueError, "there must be at least one sweep; got none"),
     "one": (two, TypeError, "sweeps must be a list of results of sweep; got Sweep"),
@@ -283,7 +290,15 @@ MISTAKES = {
     ),
     "batches and metrics": (
         lambda: [two(), two(batch_size=8, validation=HELD_OUT, metrics={"a": fnn.r2})], ValueError,
-        "another batch_size, metrics, monitor, records, validation in sweep 1",
+        r"another batch_size, history \(names, shapes or dtypes\), metrics, monitor, validation in",
+    ),
+    "modes": (
+        lambda: [two(), two(mode="max")], ValueError,
+        "differ in the values of numbers only; got another mode in sweep 1",
+    ),
+    "64 bits": (
+        lambda: [two(), in_64_bits()], ValueError,
+        r"differ in the values .*; got another history \(names, shapes or dtypes\) in sweep 1",
     ),
     "data of other lengths": (
         lambda: [two(), two(data=SHORT)], ValueError,
