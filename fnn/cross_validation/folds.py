@@ -114,7 +114,12 @@ def labels_of_rows(function: str, name: str, labels: Any, rows: int) -> np.ndarr
     labels = np.asarray(checks.rectangular(function, name, labels))
     rule = f"{name} must be labels of the rows, ({rows},)"
     checks.require(labels.shape == (rows,), function, rule, labels.shape)
-    return np.unique(labels, return_inverse=True)[1]
+    try:
+        return np.unique(labels, return_inverse=True)[1]
+    except TypeError:
+        rule = f"{name} must be labels that can be sorted"
+        got = " and ".join(sorted({type(label).__name__ for label in labels}))
+        raise TypeError(f"{function}: {rule}; got {got}") from None
 
 
 def _random(key: jax.Array) -> np.random.Generator:

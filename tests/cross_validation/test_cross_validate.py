@@ -277,6 +277,10 @@ def test_given_folds_that_hold_rows_out_twice_or_never():
         ({"labels": {"fold": [1, 2]}}, "labels must have names of their own; got 'fold'"),
         ({"labels": {"a": [1, 2, 3]}}, r"one value per setting \(2,\)"),
         ({"stratify": np.zeros(3)}, r"stratify must be labels of the rows, \(30,\)"),
+        (
+            {"groups": np.array([None, "a", "b"] * 10)},
+            "groups must be labels that can be sorted; got NoneType and str",
+        ),
         ({"repeats": 0}, "repeats"),
         ({"data": (X, LABELS, fnn.lanes(np.ones((2, 30))))}, "data must be shared"),
         ({"metrics": {"own": lambda outputs, targets: outputs.sum()}, "score": "own"}, "better"),
