@@ -90,7 +90,8 @@ class Runs:
         self.done = 0
         self._written = np.zeros(size, int)  # epochs of each lane's history
         self._first, self._epochs = 0, epochs
-        self._float64 = jax.config.jax_enable_x64  # threads do not see a context's
+        # threads do not see the precision of the caller's context
+        self._float64 = jax.dtypes.canonicalize_dtype(float) == np.float64
         self._chunks: list[_Chunk] = []
         pairs = zip(varied.traced, varied.swept, strict=True)
         # shared arrays are used where they are
