@@ -1,7 +1,7 @@
-"""A cache of compiled programs, which evicts the oldest before a process has too many.
+"""Caches: of compiled programs, and of what else depends on how JAX traces.
 
 Each compiled program holds some 200 memory maps, of which Linux allows a process 65,530. The
-compiler aborts the process when it gets no more, so room is made before it is asked.
+compiler aborts the process when it gets no more, so before it is asked the oldest are evicted.
 """
 
 import collections
@@ -27,7 +27,11 @@ _lock = threading.Lock()
 
 
 class Remembered:
-    """A cache of what depends on JAX's settings, too. `jax.clear_caches` empties it."""
+    """A cache of what depends on JAX's options and contexts, too.
+
+    `jax.clear_caches` empties it, as what is in it is kept only as long as JAX keeps what it has
+    traced under the same ones.
+    """
 
     def __init__(self, most: int):
         """An empty cache, which forgets the oldest beyond so many."""
@@ -57,6 +61,9 @@ def _probe() -> int:
 def _settings() -> Any:
     """An object that is the same as long as JAX traces alike: with the same options and contexts in
     this thread, until `jax.clear_caches`.
+
+    It is what JAX itself remembers of a function. `jax.config` knows all options, but not meshes
+    and other contexts.
     """
     return _probe.trace().jaxpr.jaxpr
 

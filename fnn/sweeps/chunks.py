@@ -14,7 +14,6 @@ import numpy as np
 from fnn._core.dtypes import float64_enabled
 from fnn._core.partition import host_numbers
 from fnn._host.segments import Pace
-from fnn.networks.deep import is_stacked, unstacked
 from fnn.sweeps.layout import BY_LANE, SHARED, layout_of, within_memory
 from fnn.sweeps.program import (
     Program,
@@ -37,7 +36,7 @@ from fnn.sweeps.rows import (
 from fnn.sweeps.store import Store
 from fnn.training.platform import largest_summed_of
 from fnn.training.problem import Problem
-from fnn.training.state import FitState
+from fnn.training.state import FitState, layer_by_layer
 
 
 class _Chunk(NamedTuple):
@@ -279,8 +278,7 @@ class Runs:
         """The chunk, with its state moved to the store."""
         if chunk.state is not None:
             state = converted(self._program, "unpack", chunk.traced, chunk.state)
-            if is_stacked(state.train.params):
-                state = unstacked(state, axis=1)
+            state = layer_by_layer(state, axis=1)
             if not self._store.is_on_device:
                 state = self._layout.fetched(state)
             self._store.write(chunk.lanes, state)

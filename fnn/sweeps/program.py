@@ -207,21 +207,21 @@ def _compiled_for(
     numbers, like = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*one) for one in shapes])
     by_lane, shared = layout.sharding(BY_LANE), layout.sharding(SHARED)
 
-    def lying(leaf: Any, place: Sharding) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
-
-    def of_chunk(leaf: Any) -> jax.ShapeDtypeStruct:
-        return lying(jax.ShapeDtypeStruct((layout.chunk, *leaf.shape), leaf.dtype), by_lane)
+    def shaped(leaf: Any, place: Sharding, *chunk: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((*chunk, *leaf.shape), leaf.dtype, sharding=place)
 
     def of_all(leaf: Any) -> jax.ShapeDtypeStruct:
-        return lying(leaf, shared)
+        return shaped(leaf, shared)
+
+    def of_chunk(leaf: Any) -> jax.ShapeDtypeStruct:
+        return shaped(leaf, by_lane, layout.chunk)
 
     pairs = zip(numbers, program.swept, strict=True)
     traced = [jax.tree.map(of_chunk if own else of_all, part) for part, own in pairs]
     arguments = program, "pack", traced, jax.tree.map(of_chunk, like)
     jitted: Any = converted.of(*arguments)
     packed = jitted.eval_shape(*arguments)
-    state = jax.tree.map(functools.partial(lying, place=by_lane), packed)
+    state = jax.tree.map(lambda leaf: shaped(leaf, by_lane), packed)
     number = jax.ShapeDtypeStruct((), np.int32)
     advance = advance_on(own_memory=layout.own_memory, one_core=layout.threads > 1)
     arguments = program, traced, state, number, number

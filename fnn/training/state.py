@@ -149,9 +149,9 @@ def _compiled_initial_state(structure: Structure, traced: list) -> FitState:
     return initial_packable_state(*merge(structure, traced))
 
 
-def layer_by_layer(state: FitState) -> FitState:
-    """The state with stacked parameters layer by layer."""
-    return unstacked(state) if is_stacked(state.train.params) else state
+def layer_by_layer(state: FitState, axis: int = 0) -> FitState:
+    """The state with stacked parameters layer by layer; `axis` as in `unstacked`."""
+    return unstacked(state, axis) if is_stacked(state.train.params) else state
 
 
 def _unknown(like: jax.ShapeDtypeStruct) -> jax.Array:

@@ -1,7 +1,9 @@
 """Compiled programs: one for all values, let go before a process has too many."""
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,8 @@ import pytest
 
 import fnn
 from fnn._core import jit_cache as programs
-from fnn._core.jit_cache import compiled, memory_maps
+from fnn._core.dtypes import float64_enabled
+from fnn._core.jit_cache import Remembered, compiled, memory_maps
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory maps")
 
@@ -43,6 +46,43 @@ def test_it_works_under_jit_vmap_and_grad():
     np.testing.assert_array_equal(jax.jit(lambda x: scaled(2, x))(x), 2 * x)
     np.testing.assert_array_equal(jax.vmap(lambda x: scaled(2, x))(x), 2 * x)
     np.testing.assert_array_equal(jax.grad(lambda x: jnp.sum(scaled(2, x)))(x), np.full((3, 2), 2))
+
+
+class Made:
+    """What is remembered, by identity."""
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        lambda: jax.default_matmul_precision("float32"),
+        lambda: float64_enabled(True),
+        lambda: jax.default_device(jax.devices()[-1]),
+        lambda: jax.sharding.set_mesh(jax.make_mesh((1,), ("rows",))),
+    ],
+    ids=["products", "float64", "device", "mesh"],
+)
+def test_what_is_remembered_is_so_under_the_same_options_and_contexts(context):
+    remembered = Remembered(2)
+    one = remembered("key", Made)
+    with context():
+        other = remembered("key", Made)
+        assert remembered("key", Made) is other is not one
+    assert remembered("key", Made) is one
+
+
+def test_the_oldest_is_forgotten_and_all_of_it_when_jax_forgets():
+    remembered = Remembered(2)
+    first, second = remembered(1, Made), remembered(2, Made)
+    assert remembered(1, Made) is first
+    assert remembered(3, Made) is not second, "a third evicts what was asked for longest ago"
+    assert remembered(1, Made) is first
+    assert remembered(2, Made) is not second
+    alive = weakref.ref(first)
+    del first
+    jax.clear_caches()
+    gc.collect()
+    assert alive() is None
 
 
 def test_the_oldest_programs_are_let_go_first(monkeypatch):

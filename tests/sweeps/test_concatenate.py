@@ -26,6 +26,7 @@ from small_sweeps import (
 
 import fnn
 from fnn import plots
+from fnn._core.dtypes import float64_enabled
 
 KEYS = jax.random.split(KEY, 8)
 ORDER = jax.random.key(3)
@@ -271,10 +272,8 @@ def scaled(x):
 
 
 def in_64_bits():
-    jax.config.update("jax_enable_x64", True)
-    runs = two()
-    jax.config.update("jax_enable_x64", False)
-    return runs
+    with float64_enabled(True):
+        return two()
 
 
 MISTAKES = {
